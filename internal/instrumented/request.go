@@ -1,0 +1,87 @@
+package instrumented
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Request is what one request asks of the cache: whether it goes around it,
+// how long it has waited for Redis in all its steps together, and how its
+// lookups ended. It is safe for concurrent use.
+type Request struct {
+	bypass bool
+
+	mu      sync.Mutex
+	waited  time.Duration // for Redis, in steps that have ended
+	waiting int           // steps under way
+	since   time.Time     // when the first of them began
+	lookups []Lookup
+}
+
+// NewRequest returns the account of a new request. A bypassing request is
+// neither answered from the cache nor stored into it.
+func NewRequest(bypass bool) *Request { return &Request{bypass: bypass} }
+
+type requestKey struct{}
+
+// WithRequest returns a context in which every cache operation is charged to r.
+// Without one, each operation has a Redis budget of its own.
+func WithRequest(ctx context.Context, r *Request) context.Context {
+	return context.WithValue(ctx, requestKey{}, r)
+}
+
+func requestFrom(ctx context.Context) *Request {
+	r, _ := ctx.Value(requestKey{}).(*Request)
+	return r
+}
+
+// Bypasses reports whether the request goes around the cache.
+func (r *Request) Bypasses() bool { return r != nil && r.bypass }
+
+// Lookups returns the request's lookups so far, in the order in which they
+// ended.
+func (r *Request) Lookups() []Lookup {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.lookups)
+}
+
+func (r *Request) add(l Lookup) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	r.lookups = append(r.lookups, l)
+	r.mu.Unlock()
+}
+
+// begin starts a Redis step and returns how much of the budget is left for it.
+// Steps that overlap are charged once: the budget bounds the time a request
+// waits, not the sum of its commands.
+func (r *Request) begin(budget time.Duration) time.Duration {
+	if r == nil {
+		return budget
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if r.waiting == 0 {
+		r.since = now
+	}
+	r.waiting++
+	return budget - r.waited - now.Sub(r.since)
+}
+
+func (r *Request) end() {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.waiting--
+	if r.waiting == 0 {
+		r.waited += time.Since(r.since)
+	}
+}
