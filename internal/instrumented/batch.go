@@ -52,6 +52,7 @@ func (t Typed[T]) FetchMany(ctx context.Context, ids []string,
 // many it stored. It counts no lookups: nobody asked for these keys.
 func (t Typed[T]) Warm(ctx context.Context, ids []string,
 	load func(ctx context.Context, missing []string) (map[string]T, error)) (stored int, err error) {
+	ctx = t.cache.unhurried(ctx)
 	reserved, err := t.Reserve(ctx, ids)
 	if err != nil || len(reserved) == 0 {
 		return 0, err

@@ -27,7 +27,10 @@ func histogramOf(o prometheus.Observer) Histogram {
 	if err := metric.Write(&d); err != nil {
 		return Histogram{}
 	}
-	n := d.GetHistogram()
+	return histogramFrom(d.GetHistogram())
+}
+
+func histogramFrom(n *dto.Histogram) Histogram {
 	h := Histogram{
 		schema: n.GetSchema(), zero: n.GetZeroCount(), count: n.GetSampleCount(),
 		buckets: make(map[int]uint64),

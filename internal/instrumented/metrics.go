@@ -47,6 +47,7 @@ type metrics struct {
 	lookups    *prometheus.CounterVec
 	operations *prometheus.HistogramVec
 	origins    *prometheus.HistogramVec
+	requests   *prometheus.HistogramVec
 	dropsLost  prometheus.Counter
 	fetches    map[*families.Family]map[Result]prometheus.Observer
 	loads      map[*families.Family]prometheus.Observer
@@ -71,6 +72,8 @@ func newMetrics(reg prometheus.Registerer, c *Cache) (*metrics, error) {
 			"Time a caller spent in one operation of the cache client.", "family", "operation", "result"),
 		origins: histogram("ogcache_origin_duration_seconds",
 			"Time spent loading from the origin.", "family"),
+		requests: histogram("ogcache_request_duration_seconds",
+			"Time the application spent in one request, by the worst result of its lookups.", "operation", "result"),
 		dropsLost: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "ogcache_invalidations_lost_total",
 			Help: "Invalidations given up because too many were waiting for Redis.",
@@ -95,7 +98,7 @@ func newMetrics(reg prometheus.Registerer, c *Cache) (*metrics, error) {
 	}
 	var errs []error
 	for _, collector := range []prometheus.Collector{
-		m.lookups, m.operations, m.origins, m.dropsLost,
+		m.lookups, m.operations, m.origins, m.requests, m.dropsLost,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "ogcache_breaker_open",
 			Help: "1 while Redis is given up and requests go to the origin, else 0.",

@@ -11,7 +11,11 @@ import (
 // how long it has waited for Redis in all its steps together, and how its
 // lookups ended. It is safe for concurrent use.
 type Request struct {
-	bypass bool
+	bypass    bool
+	operation string
+	start     time.Time
+	metrics   *metrics      // nil: the request is not timed
+	budget    time.Duration // 0: the cache's
 
 	mu      sync.Mutex
 	waited  time.Duration // for Redis, in steps that have ended
@@ -24,12 +28,43 @@ type Request struct {
 // neither answered from the cache nor stored into it.
 func NewRequest(bypass bool) *Request { return &Request{bypass: bypass} }
 
+// Start begins a request whose duration is recorded, by the application's name
+// for the operation, when it ends. The name is a metric label.
+func (c *Cache) Start(ctx context.Context, operation string, bypass bool) (context.Context, *Request) {
+	r := &Request{bypass: bypass, operation: operation, start: time.Now(), metrics: c.metrics}
+	return WithRequest(ctx, r), r
+}
+
+// End records how long the request took, under the worst result of its
+// lookups. A request that looked nothing up is not recorded.
+func (r *Request) End(ctx context.Context) {
+	lookups := r.Lookups()
+	if r.metrics == nil || len(lookups) == 0 {
+		return
+	}
+	worst := lookups[0].Result
+	for _, l := range lookups[1:] {
+		if badness[l.Result] > badness[worst] {
+			worst = l.Result
+		}
+	}
+	observe(ctx, r.metrics.requests.WithLabelValues(r.operation, string(worst)), time.Since(r.start))
+}
+
+var badness = map[Result]int{NearHit: 0, Hit: 1, Stale: 2, Miss: 3, Bypass: 4, Error: 5}
+
 type requestKey struct{}
 
 // WithRequest returns a context in which every cache operation is charged to r.
 // Without one, each operation has a Redis budget of its own.
 func WithRequest(ctx context.Context, r *Request) context.Context {
 	return context.WithValue(ctx, requestKey{}, r)
+}
+
+// unhurried returns a context for work that no user waits for: its Redis steps
+// have until the load timeout.
+func (c *Cache) unhurried(ctx context.Context) context.Context {
+	return WithRequest(ctx, &Request{budget: c.loadTimeout})
 }
 
 func requestFrom(ctx context.Context) *Request {
@@ -46,6 +81,13 @@ func (r *Request) Lookups() []Lookup {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.lookups)
+}
+
+// Waited returns how long the request has waited for Redis.
+func (r *Request) Waited() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.waited
 }
 
 func (r *Request) add(l Lookup) {
@@ -66,6 +108,9 @@ func (r *Request) begin(budget time.Duration) time.Duration {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.budget > 0 {
+		budget = r.budget
+	}
 	now := time.Now()
 	if r.waiting == 0 {
 		r.since = now

@@ -13,6 +13,9 @@ import (
 type Stats struct {
 	At       time.Time
 	Families map[string]FamilyStats // by family name
+	// Requests are the latencies of whole requests by the application's
+	// operation and the worst result of its lookups.
+	Requests map[string]map[Result]Histogram
 }
 
 // FamilyStats are one family's counts and latencies.
@@ -26,7 +29,11 @@ type FamilyStats struct {
 
 // Stats returns a snapshot. It reads the very series that are on /metrics.
 func (c *Cache) Stats() Stats {
-	s := Stats{At: time.Now(), Families: make(map[string]FamilyStats)}
+	s := Stats{
+		At:       time.Now(),
+		Families: make(map[string]FamilyStats),
+		Requests: make(map[string]map[Result]Histogram),
+	}
 	for _, f := range families.All() {
 		s.Families[f.Name] = FamilyStats{
 			Lookups: make(map[Result]uint64),
@@ -37,18 +44,27 @@ func (c *Cache) Stats() Stats {
 		}
 	}
 	for _, m := range collect(c.metrics.lookups) {
-		var family, result string
-		for _, l := range m.GetLabel() {
-			switch l.GetName() {
-			case "family":
-				family = l.GetValue()
-			case "result":
-				result = l.GetValue()
-			}
+		labels := labelsOf(m)
+		s.Families[labels["family"]].Lookups[Result(labels["result"])] += uint64(m.GetCounter().GetValue())
+	}
+	for _, m := range collect(c.metrics.requests) {
+		labels := labelsOf(m)
+		byResult := s.Requests[labels["operation"]]
+		if byResult == nil {
+			byResult = make(map[Result]Histogram)
+			s.Requests[labels["operation"]] = byResult
 		}
-		s.Families[family].Lookups[Result(result)] += uint64(m.GetCounter().GetValue())
+		byResult[Result(labels["result"])] = histogramFrom(m.GetHistogram())
 	}
 	return s
+}
+
+func labelsOf(m *dto.Metric) map[string]string {
+	labels := make(map[string]string)
+	for _, l := range m.GetLabel() {
+		labels[l.GetName()] = l.GetValue()
+	}
+	return labels
 }
 
 func collect(c prometheus.Collector) []*dto.Metric {
