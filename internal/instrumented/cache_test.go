@@ -181,7 +181,9 @@ func TestReaderAfterAnInvalidationDoesNotJoinAnOlderLoad(t *testing.T) {
 	if err := c.Delete(t.Context(), key(t, families.UserProfile, "user_1")); err != nil {
 		t.Fatal(err)
 	}
-	p, err := profiles.Fetch(t.Context(), "user_1", returns(profile{Name: "new"}))
+	soon, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	p, err := profiles.Fetch(soon, "user_1", returns(profile{Name: "new"}))
 	close(release)
 	first.Wait()
 	if err != nil || p.Name != "new" {
