@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,13 +21,14 @@ import (
 	"github.com/oglab/ogcache/internal/agent"
 	"github.com/oglab/ogcache/internal/instrumented"
 	"github.com/oglab/ogcache/internal/keyspace"
+	"github.com/oglab/ogcache/internal/views"
 )
 
 // statsTimeout bounds what a page or an API call asks Redis for its statistics.
 const statsTimeout = 2 * time.Second
 
-// Server is the HTTP server. Its fields are set before Handler is called.
-type Server struct {
+// Options are what a Server serves.
+type Options struct {
 	Agent    *agent.Agent
 	Cache    *instrumented.Cache
 	Keyspace *keyspace.Reader // nil when no Redis is configured
@@ -34,13 +36,29 @@ type Server struct {
 	// be away (an embedded one).
 	Database func(context.Context) error
 	// ServiceToken may look up any Telegram id; "" allows nobody to.
-	ServiceToken   string
+	ServiceToken string
+	// Surroundings say what is embedded and emulated.
+	Surroundings   views.Surroundings
 	Registry       *prometheus.Registry
 	TracerProvider trace.TracerProvider
 	Propagator     propagation.TextMapPropagator
 	Logger         *slog.Logger
+}
 
-	draining atomic.Bool
+// Server is the HTTP server.
+type Server struct {
+	Options
+	dashboard *dashboard
+	draining  atomic.Bool
+}
+
+// New returns a server. It does nothing before Serve.
+func New(o Options) (*Server, error) {
+	d, err := newDashboard(o.Cache, o.Agent, o.Keyspace, o.Database, o.Surroundings, o.Logger)
+	if err != nil {
+		return nil, fmt.Errorf("setting up the dashboard: %w", err)
+	}
+	return &Server{Options: o, dashboard: d}, nil
 }
 
 // route is one line of the table of routes.
@@ -50,7 +68,7 @@ type route struct {
 }
 
 func (s *Server) routes() []route {
-	return []route{
+	return append(s.dashboard.routes(), []route{
 		{"GET /api/auth/session", s.endpoint("auth", s.session)},
 		{"POST /api/auth/logout", s.endpoint("logout", s.logout)},
 		{"GET /api/profile", s.endpoint("profile", s.profile)},
@@ -69,7 +87,7 @@ func (s *Server) routes() []route {
 		{"GET /metrics", promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{EnableOpenMetrics: true}).ServeHTTP},
 		{"GET /healthz", s.healthy},
 		{"GET /readyz", s.ready},
-	}
+	}...)
 }
 
 // Handler returns everything that the server answers.
@@ -160,21 +178,23 @@ func RequireLoopback(addr string) error {
 // stops accepting.
 const drainPause = 500 * time.Millisecond
 
-// Serve answers on the listener until ctx ends, then becomes unready, finishes
-// the requests under way for at most grace and returns. hangUp ends open
-// streams.
+// Serve answers on the listener until ctx ends. Then it becomes unready, hangs
+// up its streams, finishes the requests under way for at most grace, and
+// returns.
 func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration) error {
-	streams, hangUp := context.WithCancel(context.Background())
-	defer hangUp()
 	server := &http.Server{
 		Handler:           s.Handler(),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
-		BaseContext:       func(net.Listener) context.Context { return streams },
 		ErrorLog:          slog.NewLogLogger(s.Logger.Handler(), slog.LevelWarn),
 	}
+	live, end := context.WithCancel(context.Background())
+	var background sync.WaitGroup
+	background.Go(func() { s.dashboard.run(live) })
+	defer background.Wait()
+	defer end()
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
 	select {
@@ -190,7 +210,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration)
 	}
 	stopping, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
-	s.endStreams()
+	s.dashboard.close(stopping)
 	if err := server.Shutdown(stopping); err != nil {
 		server.Close()
 		return fmt.Errorf("requests were cut off after %v: %w", grace, err)
