@@ -1,0 +1,38 @@
+# Prints the targets when called without one.
+.DEFAULT_GOAL := help
+
+# Two packages at a time: each may run servers of its own, and more of them
+# would only take each other's processor. No cached results: what the tests
+# start is not part of the cache's key.
+GO_TEST := go test -race -count=1 -p 2 -timeout 10m
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: ## serve the dashboard on embedded parts under realistic traffic
+	go run ./cmd/dashboard demo
+
+.PHONY: test
+test: prerequisites lint ## check everything at reduced size, 12 minutes at most
+	$(GO_TEST) ./...
+
+.PHONY: prerequisites
+prerequisites: ## check, or under CI install, what the tests need besides Go
+	@scripts/prerequisites
+
+.PHONY: lint
+lint: ## format, vet, staticcheck, modules, stale generated files
+	@scripts/lint
+
+.PHONY: generate
+generate: ## write the Go code of the templ files
+	go tool -modfile=tools/go.mod templ generate
+
+.PHONY: bench
+bench: ## run the benchmarks
+	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
+
+.PHONY: prove
+prove: test bench ## run the tests and the benchmarks
