@@ -161,7 +161,7 @@ func (o Overview) delays() string {
 
 // text says where the numbers of the scan come from and how fresh they are.
 func (s Scan) text() string {
-	text := "exact scan of " + Plural(s.Total, "key", "keys") + " " + Ago(s.Age) + ", took " + Seconds(s.Took.Seconds(), true)
+	text := "exact scan of " + Plural(s.Scanned, "key", "keys") + " " + Ago(s.Age) + ", took " + Seconds(s.Took.Seconds(), true)
 	if s.Every > 0 {
 		text += ", renewed every " + Duration(s.Every)
 	}

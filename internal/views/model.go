@@ -168,7 +168,7 @@ type Scan struct {
 	Age          time.Duration
 	Took         time.Duration
 	Every        time.Duration
-	Total        int64 // keys of the whole Redis
+	Scanned      int64 // keys that it read, ogcache's and others'
 	Other        int64 // keys that are not ogcache's
 	BytesOffered bool
 	Memory       string // as the server tells it, "N/A" where it does not

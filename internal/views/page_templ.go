@@ -147,11 +147,6 @@ func document(title string, live bool, a Assets) templ.Component {
 	})
 }
 
-// htmxConfig keeps htmx from inserting styles, evaluating attributes or keeping
-// a history, and bounds how long it waits before it reconnects.
-const htmxConfig = `{"includeIndicatorCSS":false,"history":false,"extensions":"sse",` +
-	`"sse":{"reconnectDelay":1000,"reconnectMaxDelay":5000,"connectTimeout":5000}}`
-
 // Page is the overview page.
 func Page(o Overview, families []Choice, a Assets) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
@@ -201,7 +196,7 @@ func Page(o Overview, families []Choice, a Assets) templ.Component {
 			var templ_7745c5c3_Var11 string
 			templ_7745c5c3_Var11, templ_7745c5c3_Err = templ.JoinStringErrs(o.Now.Format("15:04:05"))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `page.templ`, Line: 46, Col: 68}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `page.templ`, Line: 41, Col: 68}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var11))
 			if templ_7745c5c3_Err != nil {

@@ -34,7 +34,7 @@ func states() map[string]Overview {
 			Name: "menu_items", Title: "Menu", Recent: Lookups{Hits: 10}, Rate: 3,
 			Keys: Keys{Known: true, Count: 1, Lifetime: 30 * time.Minute, Left: [12]int64{11: 1}}, Problems: []string{"1 key has no expiry"},
 		}},
-		Scan: Scan{Known: true, Age: 3 * time.Second, Took: 12 * time.Millisecond, Every: 5 * time.Second, Total: 9, Other: 8},
+		Scan: Scan{Known: true, Age: 3 * time.Second, Took: 12 * time.Millisecond, Every: 5 * time.Second, Scanned: 9, Other: 8},
 	}
 	running, failed, dead, absent := busy, busy, busy, busy
 	running.Action = Action{Title: "Warm up everything", Running: true, Done: 30, Total: 81}

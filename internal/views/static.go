@@ -16,3 +16,8 @@ func Static() fs.FS {
 	}
 	return files
 }
+
+// htmxConfig keeps htmx from inserting styles, evaluating attributes or keeping
+// a history, and bounds how long it waits before it reconnects.
+const htmxConfig = `{"includeIndicatorCSS":false,"history":false,"extensions":"sse",` +
+	`"sse":{"reconnectDelay":1000,"reconnectMaxDelay":5000,"connectTimeout":5000}}`

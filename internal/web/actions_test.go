@@ -40,7 +40,9 @@ func (k *fakeKeys) Clear(ctx context.Context, s keyspace.Selection, progress fun
 	return k.count, k.err
 }
 
-func (k *fakeKeys) Latest() (keyspace.Snapshot, bool) { return k.snapshot, !k.snapshot.TakenAt.IsZero() }
+func (k *fakeKeys) Latest() (keyspace.Snapshot, bool) {
+	return k.snapshot, !k.snapshot.TakenAt.IsZero()
+}
 
 func (k *fakeKeys) Scan(context.Context) (keyspace.Snapshot, error) {
 	k.scans++

@@ -24,7 +24,6 @@ type cacheClient interface {
 	Configured() bool
 	Available() bool
 	Stats() instrumented.Stats
-	TTL(*families.Family) time.Duration
 }
 
 // keyReader is what the overview asks of Redis' keys.
@@ -137,7 +136,7 @@ func (o *overview) current() views.Overview {
 	for _, f := range families.All() {
 		row := familyOf(f, now.Families[f.Name], before.Families[f.Name], v.Window)
 		if scanned {
-			row.Keys, row.Problems = keysOf(o.cache.TTL(f)+f.StaleFor, snapshot.Families[f.Name])
+			row.Keys, row.Problems = keysOf(f.TTL+f.StaleFor, snapshot.Families[f.Name])
 		}
 		v.Total, v.Recent = v.Total.Add(row.Total), v.Recent.Add(row.Recent)
 		v.Families = append(v.Families, row)
@@ -145,7 +144,7 @@ func (o *overview) current() views.Overview {
 	if scanned {
 		v.Scan = views.Scan{
 			Known: true, Age: now.At.Sub(snapshot.TakenAt), Took: snapshot.Took,
-			Total: snapshot.Total, Other: snapshot.Families[families.Other].Keys,
+			Scanned: snapshot.Scanned, Other: snapshot.Families[families.Other].Keys,
 			BytesOffered: snapshot.BytesOffered, Memory: o.memory,
 		}
 	}

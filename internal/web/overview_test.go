@@ -22,9 +22,8 @@ type fakeClient struct {
 	lookups      map[instrumented.Result]uint64 // of the menu
 }
 
-func (c *fakeClient) Configured() bool                     { return !c.absent }
-func (c *fakeClient) Available() bool                      { return !c.absent && !c.down }
-func (c *fakeClient) TTL(f *families.Family) time.Duration { return f.TTL }
+func (c *fakeClient) Configured() bool { return !c.absent }
+func (c *fakeClient) Available() bool  { return !c.absent && !c.down }
 
 func (c *fakeClient) Stats() instrumented.Stats {
 	lookups := make(map[instrumented.Result]uint64)
@@ -108,10 +107,15 @@ func TestRedisHealth(t *testing.T) {
 		expect(views.Available, "")
 		client.lookups[instrumented.Hit], client.lookups[instrumented.Error], client.lookups[instrumented.Bypass] = 99, 1, 100
 		expect(views.Degraded, "1.0 % of the lookups of the last 10 s")
-		for range 11 {
-			time.Sleep(time.Second)
-			o.sample()
+		pass := func(seconds int) {
+			for range seconds {
+				time.Sleep(time.Second)
+				o.sample()
+			}
 		}
+		pass(8)
+		expect(views.Degraded, "1.0 %")
+		pass(3)
 		expect(views.Available, "")
 		client.down = true
 		expect(views.Unavailable, "Reads are served from the database")
@@ -122,7 +126,7 @@ func TestRedisHealth(t *testing.T) {
 
 func TestOverviewShowsTheScanAndWhatIsWrong(t *testing.T) {
 	keys := &fakeKeys{snapshot: keyspace.Snapshot{
-		TakenAt: time.Now().Add(-3 * time.Second), Took: 12 * time.Millisecond, Total: 9, BytesOffered: true,
+		TakenAt: time.Now().Add(-3 * time.Second), Took: 12 * time.Millisecond, Scanned: 9, BytesOffered: true,
 		Families: map[string]keyspace.FamilyKeys{
 			families.MenuItems.Name: {Keys: 3, Bytes: 300, NoExpiry: 2, OverPolicy: 1, TTL: [12]int64{11: 1}},
 			families.Other:          {Keys: 6},
@@ -131,7 +135,7 @@ func TestOverviewShowsTheScanAndWhatIsWrong(t *testing.T) {
 	o := newOverview(&fakeClient{}, keys, nil, views.Surroundings{}, idle)
 	o.probe(t.Context())
 	v := o.current()
-	if s := v.Scan; !s.Known || s.Other != 6 || !s.BytesOffered || s.Memory != "1.2M" || s.Age < 3*time.Second {
+	if s := v.Scan; !s.Known || s.Scanned != 9 || s.Other != 6 || !s.BytesOffered || s.Memory != "1.2M" || s.Age < 3*time.Second {
 		t.Errorf("scan %+v", s)
 	}
 	menu := menuOf(t, v)
