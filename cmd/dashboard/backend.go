@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/oglab/ogcache/internal/agent"
+	"github.com/oglab/ogcache/internal/config"
+	"github.com/oglab/ogcache/internal/families"
+	"github.com/oglab/ogcache/internal/instrumented"
+	"github.com/oglab/ogcache/internal/keyspace"
+	"github.com/oglab/ogcache/internal/origin"
+)
+
+// noCredentials is the guide's warning (R6).
+const noCredentials = "⚠️ Upstash Redis credentials not found"
+
+// connectTimeout bounds a command's first connection to PostgreSQL or Redis.
+const connectTimeout = 10 * time.Second
+
+var errNoRedis = errors.New(noCredentials + ": no Redis is configured: set REDIS_URL, or UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN")
+
+// load reads the configuration from the environment and from .env.
+func (p *program) load() (config.Config, error) {
+	env, err := config.LoadDotEnv(".env", p.env)
+	if err != nil {
+		return config.Config{}, err
+	}
+	p.env = env
+	return config.Load(env)
+}
+
+// backend is what the configured commands work on. Close ends it.
+type backend struct {
+	config   config.Config
+	observed *observed
+	redis    *instrumented.Redis // nil without Redis
+	cache    *instrumented.Cache
+	keys     *keyspace.Reader // nil without Redis
+	database *origin.Postgres // nil until openDatabase
+	agent    *agent.Agent     // nil until openDatabase
+}
+
+// open reads the configuration and sets up logs, metrics and the cache client.
+// It does not wait for Redis.
+func (p *program) open(ctx context.Context, hitLines int) (_ *backend, err error) {
+	b := &backend{}
+	if b.config, err = p.load(); err != nil {
+		return nil, err
+	}
+	if b.observed, err = p.observe(ctx, observing{format: b.config.LogFormat, level: b.config.LogLevel, hitLines: hitLines}); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			b.close()
+		}
+	}()
+	if r := b.config.Redis; r != nil {
+		b.redis, err = instrumented.NewRedis(instrumented.RedisOptions{
+			Addrs: r.Addrs, Username: r.Username, Password: r.Password.Reveal(), DB: r.DB,
+			TLS: r.TLS, MasterName: r.MasterName, Cluster: r.Cluster,
+		})
+		if err != nil {
+			return nil, err
+		}
+		if b.keys, err = b.observed.keyspace(b.redis); err != nil {
+			return nil, err
+		}
+	}
+	b.cache, err = instrumented.New(instrumented.Options{
+		Redis: b.redis, Budget: b.config.RedisBudget,
+		TTL:        map[*families.Family]time.Duration{families.AuthToken: b.config.AuthTTL},
+		Registerer: b.observed.registry, TracerProvider: b.observed.traces.TracerProvider,
+		Observer: b.observed.lines, Logger: b.observed.logger,
+	})
+	return b, err
+}
+
+// openDatabase connects to PostgreSQL and puts the application on top.
+func (b *backend) openDatabase(ctx context.Context) (err error) {
+	if err := b.config.RequireDatabase(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	b.database, err = origin.OpenPostgres(ctx, b.config.DatabaseURL.Reveal(), origin.PostgresOptions{
+		TracerProvider: b.observed.traces.TracerProvider,
+	})
+	if err != nil {
+		return err
+	}
+	var auth agent.Authenticator = b.database
+	if s := b.config.Supabase; s != nil {
+		auth = origin.NewSupabase(s.URL, s.AnonKey.Reveal(), nil)
+	}
+	b.agent = agent.New(b.cache, b.database, auth, agent.Options{Logger: b.observed.logger})
+	return nil
+}
+
+// requireRedis waits, bounded, until Redis answers.
+func (b *backend) requireRedis(ctx context.Context) error {
+	if b.redis == nil {
+		return errNoRedis
+	}
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	if err := b.redis.Ping(ctx).Err(); err != nil {
+		return fmt.Errorf("%s does not answer: %w", b.config.Redis.Description(), err)
+	}
+	return nil
+}
+
+func (b *backend) close() {
+	if b.cache != nil {
+		b.cache.Close()
+	}
+	if b.redis != nil {
+		b.redis.Close()
+	}
+	if b.database != nil {
+		b.database.Close()
+	}
+	b.observed.flush()
+}
