@@ -16,6 +16,9 @@ var (
 	ErrUnauthorized = errors.New("unauthorized")
 	// ErrConflict: the write would break a uniqueness rule.
 	ErrConflict = errors.New("conflict")
+	// ErrInvalid: the caller's input cannot be accepted; the error says why and
+	// never repeats the input.
+	ErrInvalid = errors.New("invalid input")
 )
 
 // Session is who is behind an access token, and until when.
@@ -34,7 +37,8 @@ type Profile struct {
 	UpdatedAt  time.Time `json:"updatedAt"`
 }
 
-// ProfilePatch changes the fields that are not nil.
+// ProfilePatch changes the fields that are not nil. An empty TelegramID or Bio
+// removes it.
 type ProfilePatch struct {
 	TelegramID *string `json:"telegramId"`
 	Name       *string `json:"name"`
@@ -42,7 +46,11 @@ type ProfilePatch struct {
 	Bio        *string `json:"bio"`
 }
 
-// Conversation is a conversation with its messages, oldest first.
+// MaxMessages is how many messages a Conversation holds at most: the latest.
+const MaxMessages = 200
+
+// Conversation is a conversation with its latest MaxMessages messages, oldest
+// first.
 type Conversation struct {
 	ID        string    `json:"id"`
 	UserID    string    `json:"userId"`
@@ -59,7 +67,8 @@ type Message struct {
 	CreatedAt time.Time `json:"createdAt"`
 }
 
-// ConversationSummary is a conversation as a list shows it.
+// ConversationSummary is a conversation as a list shows it. MessageCount is of
+// all its messages.
 type ConversationSummary struct {
 	ID           string    `json:"id"`
 	Title        string    `json:"title"`
