@@ -50,7 +50,7 @@ func (p *program) open(ctx context.Context, hitLines int) (_ *backend, err error
 	if b.config, err = p.load(); err != nil {
 		return nil, err
 	}
-	if b.observed, err = p.observe(ctx, observing{format: b.config.LogFormat, level: b.config.LogLevel, hitLines: hitLines}); err != nil {
+	if b.observed, err = p.observe(ctx, observing{format: string(b.config.LogFormat), level: b.config.LogLevel, hitLines: hitLines}); err != nil {
 		return nil, err
 	}
 	defer func() {

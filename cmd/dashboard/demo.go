@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/oglab/ogcache/internal/agent"
-	"github.com/oglab/ogcache/internal/keyspace"
 	"github.com/oglab/ogcache/internal/lab"
 	"github.com/oglab/ogcache/internal/origin"
 	"github.com/oglab/ogcache/internal/scenarios"
@@ -50,7 +49,7 @@ func demo(ctx context.Context, p *program, args []string) error {
 	}
 	defer listener.Close()
 
-	o, err := p.observe(ctx, observing{format: "text", level: "info"})
+	o, err := p.observe(ctx, observing{format: "text"})
 	if err != nil {
 		return err
 	}

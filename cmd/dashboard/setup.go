@@ -41,7 +41,7 @@ func (p *program) observe(ctx context.Context, o observing) (*observed, error) {
 	// go-redis has one logger for the process. What it reports reaches the
 	// operator through the breaker.
 	redis.SetLogger(redisLog{logger})
-	traces, err := telemetry.SetupTraces(ctx, p.env)
+	traces, err := telemetry.SetupTraces(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("setting up tracing: %w", err)
 	}

@@ -13,6 +13,8 @@ const (
 	trialWindow   = 10
 	// probeEvery is the pause between probes of a Redis that was given up.
 	probeEvery = 200 * time.Millisecond
+	// probePatience is how long a probe waits for an answer, at least.
+	probePatience = 500 * time.Millisecond
 )
 
 // breaker keeps requests away from a Redis that does not answer. While it is

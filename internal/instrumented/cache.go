@@ -180,9 +180,11 @@ func (c *Cache) TTL(f *families.Family) time.Duration {
 // recovered reports whether Redis answers again. Hits are trusted again only
 // after what was to be dropped meanwhile is gone.
 func (c *Cache) recovered(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	// Connecting goes on when the probe's patience ends; the next one finds the
+	// connection made.
+	limited, cancel := context.WithTimeout(ctx, max(probePatience, 2*c.Budget()))
 	defer cancel()
-	if err := c.redis.Ping(ctx).Err(); err != nil {
+	if err := c.redis.Ping(limited).Err(); err != nil {
 		return err
 	}
 	if err := c.drops.flush(ctx, c.dropNow); err != nil {

@@ -403,6 +403,7 @@ func testConcurrentMessages(c conformance) {
 			c.Fatalf("message %d is not later than the one before", i+1)
 		}
 	}
+	c.equal(got.UpdatedAt, got.Messages[len(got.Messages)-1].CreatedAt)
 }
 
 func testMenu(c conformance) {

@@ -117,6 +117,18 @@ func TestPostgresTimesOut(t *testing.T) {
 	}
 }
 
+// TestPostgresClockStepsBack sees that a conversation's time never does.
+func TestPostgresClockStepsBack(t *testing.T) {
+	p := migratedPostgres(t)
+	id := mustSeed(t, p, Population{Users: 1, Seed: 1})[0]
+	ahead := time.Now().Add(time.Hour)
+	mustExec(t, p, "update ogcache.conversations set updated_at = $1", ahead)
+	m, _, err := p.AddMessage(t.Context(), id.Conversations[0], id.UserID, "user", "now")
+	if err != nil || !m.CreatedAt.After(ahead) {
+		t.Errorf("a message of %v after %v, error %v", m.CreatedAt, ahead, err)
+	}
+}
+
 // TestPostgresWithoutItsSchema sees that a caller learns what is missing.
 func TestPostgresWithoutItsSchema(t *testing.T) {
 	p, _ := openPostgres(t, PostgresOptions{})
