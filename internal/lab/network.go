@@ -158,10 +158,10 @@ func (c *distantConn) Read(b []byte) (int, error) {
 		return n, nil
 	}
 	if !deadline.IsZero() && due.After(deadline) {
-		time.Sleep(time.Until(deadline))
+		waitUntil(deadline)
 		return 0, os.ErrDeadlineExceeded
 	}
-	time.Sleep(time.Until(due))
+	waitUntil(due)
 	c.applied.Observe(time.Since(asked).Seconds())
 	return n, nil
 }
