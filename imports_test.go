@@ -25,7 +25,7 @@ const module = "github.com/oglab/ogcache"
 // its tests. Imports point down. A new package needs a line here.
 var mayImport = map[string][]string{
 	"internal/families":     {},
-	"internal/telemetry":    {},
+	"internal/telemetry":    {"internal/families", "internal/instrumented"},
 	"internal/config":       {"internal/families"},
 	"internal/instrumented": {"internal/families"},
 	"internal/origin":       {"internal/families"},

@@ -80,14 +80,14 @@ func TestDemoInABrowser(t *testing.T) {
 		chromedp.Poll(`/loaded|warm/i.test(document.querySelector('#outcome').innerText)`, nil, chromedp.WithPollingTimeout(30*time.Second)))
 	run("asking to clear the profiles",
 		chromedp.SetValue(`#clear-what`, "user_profile"),
-		chromedp.Submit(`#clear-what`),
+		chromedp.Click(`#clear-what ~ button`),
 		chromedp.WaitVisible(`dialog[open] form[action="/actions/clear"]`),
 		chromedp.Text(`dialog[open]`, &after))
 	if !regexp.MustCompile(`[1-9][\d,]*\s+keys`).MatchString(after) {
 		t.Errorf("the confirmation does not say how many keys will go:\n%s", after)
 	}
 	run("clearing them",
-		chromedp.Submit(`dialog[open] form[action="/actions/clear"]`),
+		chromedp.Click(`dialog[open] form[action="/actions/clear"] button[type="submit"]`),
 		chromedp.Poll(`/removed/i.test(document.querySelector('#outcome').innerText)`, nil, chromedp.WithPollingTimeout(30*time.Second)))
 }
 

@@ -38,20 +38,25 @@ func (c *Cache) Start(ctx context.Context, operation string, bypass bool) (conte
 // End records how long the request took, under the worst result of its
 // lookups. A request that looked nothing up is not recorded.
 func (r *Request) End(ctx context.Context) {
-	lookups := r.Lookups()
-	if r.metrics == nil || len(lookups) == 0 {
+	worst, ok := Worst(r.Lookups())
+	if r.metrics == nil || !ok {
 		return
-	}
-	worst := lookups[0].Result
-	for _, l := range lookups[1:] {
-		if badness[l.Result] > badness[worst] {
-			worst = l.Result
-		}
 	}
 	observe(ctx, r.metrics.requests.WithLabelValues(r.operation, string(worst)), time.Since(r.start))
 }
 
 var badness = map[Result]int{NearHit: 0, Hit: 1, Stale: 2, Miss: 3, Bypass: 4, Error: 5}
+
+// Worst returns the result that a request as a whole has: one miss makes it a
+// miss. It is false for a request without lookups.
+func Worst(lookups []Lookup) (worst Result, ok bool) {
+	for i, l := range lookups {
+		if i == 0 || badness[l.Result] > badness[worst] {
+			worst = l.Result
+		}
+	}
+	return worst, len(lookups) > 0
+}
 
 type requestKey struct{}
 
