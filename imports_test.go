@@ -43,8 +43,8 @@ var mayImport = map[string][]string{
 	},
 	"internal/testenv": {}, // only tests import it, so it is on no list
 	"xk6-ogcache": {
-		"internal/families", "internal/instrumented", "internal/origin", "internal/agent", "internal/scenarios",
-		"internal/lab",
+		"internal/families", "internal/config", "internal/instrumented", "internal/origin", "internal/agent",
+		"internal/scenarios", "internal/lab",
 	},
 	".": {"xk6-ogcache"},
 	"cmd/dashboard": {

@@ -13,7 +13,7 @@ import (
 
 // ErrCacheUnavailable says that there is no Redis to warm, or that it does not
 // answer.
-var ErrCacheUnavailable = errors.New("Redis is not available")
+var ErrCacheUnavailable = errors.New("the cache is not available: Redis does not answer or is not configured")
 
 // WarmupScope says what a warm-up covers.
 type WarmupScope string

@@ -69,7 +69,7 @@ func TestQuerySpans(t *testing.T) {
 		}
 		got := map[attribute.Key]string{}
 		for _, a := range span.Attributes() {
-			got[a.Key] = a.Value.Emit()
+			got[a.Key] = a.Value.String()
 		}
 		operation, collection, _ := strings.Cut(c.name, " ")
 		config := p.pool.Config().ConnConfig
