@@ -30,6 +30,10 @@ lint: ## format, vet, staticcheck, modules, stale generated files
 generate: ## write the Go code of the templ files
 	go tool -modfile=tools/go.mod templ generate
 
+.PHONY: screenshot
+screenshot: ## take docs/overview.png of a running demo
+	scripts/screenshot
+
 .PHONY: bench
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem -timeout 30m ./...

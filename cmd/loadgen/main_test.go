@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,43 +20,43 @@ import (
 func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 
 // startDemo starts a quiet demo and returns its address and its users' tokens.
-func startDemo(t *testing.T) (url, tokens string) {
-	t.Helper()
-	tokens = filepath.Join(t.TempDir(), "tokens")
-	p := testenv.Start(t, testenv.Build(t, "./cmd/dashboard"),
+func startDemo(tb testing.TB) (url, tokens string) {
+	tb.Helper()
+	tokens = filepath.Join(tb.TempDir(), "tokens")
+	p := testenv.Start(tb, testenv.Build(tb, "./cmd/dashboard"),
 		"demo", "--addr", "127.0.0.1:0", "--traffic", "off", "--network", "none", "--tokens", tokens)
 	return p.WaitLine(30*time.Second, `ogcache demo on (http://\S+) `)[1], tokens
 }
 
 // loadgen runs the load generator to its end and returns what it printed.
-func loadgen(t *testing.T, code int, args ...string) string {
-	t.Helper()
-	p := testenv.Start(t, testenv.Build(t, "./cmd/loadgen"), args...)
+func loadgen(tb testing.TB, code int, args ...string) string {
+	tb.Helper()
+	p := testenv.Start(tb, testenv.Build(tb, "./cmd/loadgen"), args...)
 	if got := p.Wait(4 * time.Minute); got != code {
-		t.Fatalf("loadgen %q ended with %d, want %d:\n%s", args, got, code, p.Output())
+		tb.Fatalf("loadgen %q ended with %d, want %d:\n%s", args, got, code, p.Output())
 	}
 	return p.Output()
 }
 
-func readSummary(t *testing.T, path string) ogcache.Summary {
-	t.Helper()
+func readSummary(tb testing.TB, path string) ogcache.Summary {
+	tb.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var s ogcache.Summary
 	if err := json.Unmarshal(text, &s); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
 
 // lookupsOf reads the server's own counts, by family and result.
-func lookupsOf(t *testing.T, url string) map[[2]string]int64 {
-	t.Helper()
+func lookupsOf(tb testing.TB, url string) map[[2]string]int64 {
+	tb.Helper()
 	answer, err := http.Get(url + "/metrics")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer answer.Body.Close()
 	line := regexp.MustCompile(`^ogcache_lookups_total\{family="(\w+)",reason="\w*",result="(\w+)"\} (\S+)$`)
@@ -65,13 +66,13 @@ func lookupsOf(t *testing.T, url string) map[[2]string]int64 {
 		if m := line.FindStringSubmatch(scanner.Text()); m != nil {
 			n, err := strconv.ParseFloat(m[3], 64)
 			if err != nil {
-				t.Fatal(err)
+				tb.Fatal(err)
 			}
 			counts[[2]string{m[1], m[2]}] += int64(n)
 		}
 	}
 	if err := scanner.Err(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return counts
 }
@@ -79,30 +80,90 @@ func lookupsOf(t *testing.T, url string) map[[2]string]int64 {
 func TestCountsAgreeWithTheServersExactly(t *testing.T) {
 	url, tokens := startDemo(t)
 	for _, mode := range []string{"cached", "both"} {
-		t.Run(mode, func(t *testing.T) {
-			before := lookupsOf(t, url)
-			path := filepath.Join(t.TempDir(), "summary.json")
-			loadgen(t, exitOK, "run", "mix", "--target", url, "--tokens", tokens, "--iterations", "3000", "--vus", "10",
-				"--mode", mode, "--json", path)
-			s := readSummary(t, path)
-			counted := make(map[[2]string]int64)
-			var operations int64
-			for _, l := range s.Lookups {
-				counted[[2]string{l.Family, l.Result}] += l.Count
-			}
-			for _, o := range s.Operations {
-				operations += o.Count
-			}
-			if operations != 3000 || len(s.Errors) != 0 {
-				t.Errorf("%d operations and errors %v, want 3000 and none", operations, s.Errors)
-			}
-			for key, n := range lookupsOf(t, url) {
-				if n -= before[key]; n != counted[key] {
-					t.Errorf("%v: the server counted %d, the load generator %d", key, n, counted[key])
-				}
-			}
-		})
+		t.Run(mode, func(t *testing.T) { compareCounts(t, url, tokens, mode, 3000) })
 	}
+}
+
+// BenchmarkCounts is the same comparison at full size; run it with -benchtime
+// 1x. differences are lookups that one side counted and the other did not.
+func BenchmarkCounts(b *testing.B) {
+	for b.Loop() {
+		url, tokens := startDemo(b)
+		lookups, differences := compareCounts(b, url, tokens, "cached", 100_000)
+		b.ReportMetric(0, "ns/op")
+		b.ReportMetric(100_000, "operations")
+		b.ReportMetric(float64(lookups), "lookups")
+		b.ReportMetric(float64(differences), "differences")
+	}
+}
+
+// compareCounts runs the mix and compares what the load generator counted with
+// the server's metrics and, for hits and misses, with its page.
+func compareCounts(tb testing.TB, url, tokens, mode string, iterations int64) (lookups, differences int64) {
+	tb.Helper()
+	before, pageBefore := lookupsOf(tb, url), figuresOf(tb, url)
+	path := filepath.Join(tb.TempDir(), "summary.json")
+	loadgen(tb, exitOK, "run", "mix", "--target", url, "--tokens", tokens, "--vus", "10",
+		"--iterations", strconv.FormatInt(iterations, 10), "--mode", mode, "--json", path)
+	s := readSummary(tb, path)
+	counted, byResult := make(map[[2]string]int64), make(map[string]int64)
+	for _, l := range s.Lookups {
+		counted[[2]string{l.Family, l.Result}] += l.Count
+		byResult[l.Result] += l.Count
+		lookups += l.Count
+	}
+	var operations int64
+	for _, o := range s.Operations {
+		operations += o.Count
+	}
+	if operations != iterations || len(s.Errors) != 0 {
+		tb.Errorf("%d operations and errors %v, want %d and none", operations, s.Errors, iterations)
+	}
+	for key, n := range lookupsOf(tb, url) {
+		if n -= before[key]; n != counted[key] {
+			tb.Errorf("%v: the server counted %d, the load generator %d", key, n, counted[key])
+			differences += max(n-counted[key], counted[key]-n)
+		}
+	}
+	// The page is measured once a second.
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		page := figuresOf(tb, url)
+		hits, misses := page["hits"]-pageBefore["hits"], page["misses"]-pageBefore["misses"]
+		if hits == byResult["hit"] && misses == byResult["miss"] {
+			return lookups, differences
+		}
+		if time.Now().After(deadline) {
+			tb.Errorf("the page counted %d hits and %d misses, the load generator %d and %d", hits, misses, byResult["hit"], byResult["miss"])
+			return lookups, differences
+		}
+	}
+}
+
+// figuresOf reads the large numbers of the page.
+func figuresOf(tb testing.TB, url string) map[string]int64 {
+	tb.Helper()
+	answer, err := http.Get(url + "/")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	figures := make(map[string]int64)
+	for _, m := range regexp.MustCompile(`data-figure="(hits|misses)"[^>]*>([\d,]+)<`).FindAllStringSubmatch(string(text), -1) {
+		n, err := strconv.ParseInt(strings.ReplaceAll(m[2], ",", ""), 10, 64)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		figures[m[1]] = n
+	}
+	if len(figures) != 2 {
+		tb.Fatalf("the page shows only %v", figures)
+	}
+	return figures
 }
 
 func TestInProcessOnRealServers(t *testing.T) {
@@ -200,7 +261,7 @@ export default async function () { await client.menu(); }
 func TestInterruptedRunSaysSo(t *testing.T) {
 	url, tokens := startDemo(t)
 	p := testenv.Start(t, testenv.Build(t, "./cmd/loadgen"), "run", "mix", "--target", url, "--tokens", tokens, "--rate", "20", "--duration", "5m")
-	p.WaitLine(time.Minute, `running .*[1-9] complete`)
+	p.WaitLine(time.Minute, `running .*, [1-9]\d* complete`)
 	if code := p.Stop(os.Interrupt, time.Minute); code != exitInterrupted {
 		t.Errorf("Ctrl-C ended it with %d, want 130", code)
 	}
