@@ -147,7 +147,7 @@ func (l *outageLoad) report(b *testing.B, lost, back time.Time) {
 	for _, s := range l.samples {
 		all = append(all, s.took)
 		switch {
-		case s.at.Before(lost):
+		case s.at.Add(s.took).Before(lost):
 			before = append(before, s.took)
 		case s.at.Before(back):
 			during = append(during, s.took)
