@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
+
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 
 	"github.com/oglab/ogcache/internal/agent"
 	"github.com/oglab/ogcache/internal/config"
@@ -19,6 +22,9 @@ const noCredentials = "⚠️ Upstash Redis credentials not found"
 
 // connectTimeout bounds a command's first connection to PostgreSQL or Redis.
 const connectTimeout = 10 * time.Second
+
+// authTimeout bounds one question to the auth service.
+const authTimeout = 5 * time.Second
 
 var errNoRedis = errors.New(noCredentials + ": no Redis is configured: set REDIS_URL, or UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN")
 
@@ -94,7 +100,12 @@ func (b *backend) openDatabase(ctx context.Context) (err error) {
 	}
 	var auth agent.Authenticator = b.database
 	if s := b.config.Supabase; s != nil {
-		auth = origin.NewSupabase(s.URL, s.AnonKey.Reveal(), nil)
+		auth = origin.NewSupabase(s.URL, s.AnonKey.Reveal(), &http.Client{
+			Timeout: authTimeout,
+			Transport: otelhttp.NewTransport(http.DefaultTransport,
+				otelhttp.WithTracerProvider(b.observed.traces.TracerProvider),
+				otelhttp.WithPropagators(b.observed.traces.Propagator)),
+		})
 	}
 	b.agent = agent.New(b.cache, b.database, auth, agent.Options{Logger: b.observed.logger})
 	return nil

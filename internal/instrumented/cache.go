@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
 
@@ -94,6 +95,7 @@ type Cache struct {
 	drops       drops
 	metrics     *metrics
 	tracer      trace.Tracer
+	server      []attribute.KeyValue // of spans: where Redis is
 	observer    Observer
 	logger      *slog.Logger
 	stop        context.CancelFunc
@@ -126,6 +128,7 @@ func New(o Options) (*Cache, error) {
 	c.tracer = o.TracerProvider.Tracer("github.com/oglab/ogcache/internal/instrumented")
 	if o.Redis != nil {
 		c.far, c.redis = o.Redis, &remote{UniversalClient: o.Redis.UniversalClient}
+		c.server = serverAttributes(o.Redis.address)
 	}
 	var err error
 	if c.metrics, err = newMetrics(o.Registerer, c); err != nil {

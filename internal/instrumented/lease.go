@@ -5,6 +5,9 @@ import (
 	"errors"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/oglab/ogcache/internal/families"
 )
 
@@ -54,6 +57,9 @@ func (c *Cache) acquire(ctx context.Context, key families.Key) (s stamp, raw []b
 func (c *Cache) fill(ctx context.Context, e entry) (stored bool, err error) {
 	start := time.Now()
 	ctx, end := c.span(ctx, "EVALSHA", e.key.Family())
+	if s := trace.SpanFromContext(ctx); s.IsRecording() {
+		s.SetAttributes(attribute.Float64("cache.ttl", e.ttl.Seconds()), attribute.Int("cache.item_size", len(e.value)))
+	}
 	err = c.step(ctx, func(ctx context.Context) (err error) {
 		stored, err = c.redis.fill(ctx, e.key, e.over, e.value, e.ttl)
 		return err

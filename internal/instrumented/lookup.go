@@ -2,6 +2,8 @@ package instrumented
 
 import (
 	"context"
+	"net"
+	"strconv"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -61,6 +63,19 @@ func (l *lookup) end() {
 	l.span.End()
 }
 
+// serverAttributes names a Redis server as OpenTelemetry's conventions do.
+func serverAttributes(address string) []attribute.KeyValue {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return []attribute.KeyValue{attribute.String("server.address", address)}
+	}
+	attributes := []attribute.KeyValue{attribute.String("server.address", host)}
+	if n, err := strconv.Atoi(port); err == nil {
+		attributes = append(attributes, attribute.Int("server.port", n))
+	}
+	return attributes
+}
+
 // span opens a span for one exchange with Redis, or for a load, under a
 // recording parent, and returns what ends it.
 func (c *Cache) span(ctx context.Context, name string, f *families.Family) (context.Context, func(error)) {
@@ -73,10 +88,16 @@ func (c *Cache) span(ctx context.Context, name string, f *families.Family) (cont
 		kind = trace.SpanKindClient
 		attributes = append(attributes,
 			attribute.String("db.system.name", "redis"), attribute.String("db.operation.name", name))
+		attributes = append(attributes, c.server...)
 	}
 	ctx, s := c.tracer.Start(ctx, name+" "+f.Name, trace.WithSpanKind(kind), trace.WithAttributes(attributes...))
 	return ctx, func(err error) {
-		if err != nil {
+		switch {
+		case err == nil:
+		case kind == trace.SpanKindInternal:
+			// What a loader says of its failure may name ids and values.
+			s.SetStatus(codes.Error, "the load failed")
+		default:
 			s.SetStatus(codes.Error, err.Error())
 		}
 		s.End()

@@ -42,6 +42,7 @@ type RedisOptions struct {
 type Redis struct {
 	redis.UniversalClient
 	roundTrip *atomic.Int64 // nanoseconds, as last measured while connecting
+	address   string        // the first that was given, for spans
 }
 
 // RoundTrip returns the round-trip time as measured on the newest connection,
@@ -80,17 +81,17 @@ func NewRedis(o RedisOptions) (*Redis, error) {
 		// differently, so go-redis does the handshake here.
 		u.Dialer = d.connect
 		u.Username, u.Password, u.DB = o.Username, o.Password, o.DB
-		return &Redis{redis.NewFailoverClient(u.Failover()), roundTrip}, nil
+		return &Redis{redis.NewFailoverClient(u.Failover()), roundTrip, o.Addrs[0]}, nil
 	case o.Cluster || len(o.Addrs) > 1:
 		u.Dialer = d.connectAndGreet
 		c := redis.NewClusterClient(u.Cluster())
 		c.OnNewNode(func(node *redis.Client) { node.AddHook(greeted{}) })
-		return &Redis{c, roundTrip}, nil
+		return &Redis{c, roundTrip, o.Addrs[0]}, nil
 	default:
 		u.Dialer = d.connectAndGreet
 		c := redis.NewClient(u.Simple())
 		c.AddHook(greeted{})
-		return &Redis{c, roundTrip}, nil
+		return &Redis{c, roundTrip, o.Addrs[0]}, nil
 	}
 }
 
