@@ -174,7 +174,7 @@ func (r *Reader) Run(ctx context.Context) {
 	for {
 		wait := failInterval
 		if s, err := r.Scan(ctx); err == nil {
-			wait = max(minInterval, time.Duration(float64(s.Took)/share))
+			wait = s.Interval()
 		}
 		select {
 		case <-ctx.Done():
@@ -182,6 +182,11 @@ func (r *Reader) Run(ctx context.Context) {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// Interval returns how long after this snapshot Run takes the next one.
+func (s Snapshot) Interval() time.Duration {
+	return max(minInterval, time.Duration(float64(s.Took)/share))
 }
 
 // Scan reads every key once and returns what it found, which is also Latest

@@ -143,7 +143,7 @@ func (o *overview) current() views.Overview {
 	}
 	if scanned {
 		v.Scan = views.Scan{
-			Known: true, Age: now.At.Sub(snapshot.TakenAt), Took: snapshot.Took,
+			Known: true, Age: now.At.Sub(snapshot.TakenAt), Took: snapshot.Took, Every: snapshot.Interval(),
 			Scanned: snapshot.Scanned, Other: snapshot.Families[families.Other].Keys,
 			BytesOffered: snapshot.BytesOffered, Memory: o.memory,
 		}
