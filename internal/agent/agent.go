@@ -73,9 +73,9 @@ func New(cache *instrumented.Cache, store Store, auth Authenticator, o Options) 
 		cache: cache, store: store, auth: auth, warmUsers: o.WarmUsers, logger: o.Logger,
 		sessions: instrumented.For[origin.Session](cache, families.AuthToken).
 			Until(func(s origin.Session) time.Time { return s.ExpiresAt }),
-		profiles:      instrumented.For[origin.Profile](cache, families.UserProfile),
-		telegrams:     instrumented.For[origin.Profile](cache, families.UserTelegram),
-		conversations: instrumented.For[origin.Conversation](cache, families.ConversationByID),
+		profiles:      instrumented.For[origin.Profile](cache, families.UserProfile).KeepAbsent(origin.ErrNotFound),
+		telegrams:     instrumented.For[origin.Profile](cache, families.UserTelegram).KeepAbsent(origin.ErrNotFound),
+		conversations: instrumented.For[origin.Conversation](cache, families.ConversationByID).KeepAbsent(origin.ErrNotFound),
 		lists:         instrumented.For[[]origin.ConversationSummary](cache, families.ConversationList),
 		menus:         instrumented.For[[]origin.MenuItem](cache, families.MenuItems),
 		contexts:      instrumented.For[AgentContext](cache, families.AgentContext),

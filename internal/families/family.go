@@ -25,6 +25,9 @@ type Family struct {
 	// StaleFor is how long past its logical lifetime an entry stays in Redis,
 	// to be served while the origin is down. Always 0 for sessions.
 	StaleFor time.Duration
+	// Version is raised when the meaning of stored values changes while their
+	// type does not; entries of another version are misses.
+	Version int
 	// Public says that keys and values may be shown, logged and traced.
 	// Everything else is about a person.
 	Public bool

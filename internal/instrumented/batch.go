@@ -2,267 +2,383 @@ package instrumented
 
 import (
 	"context"
-	"errors"
+	"sync"
 	"time"
 
 	"github.com/oglab/ogcache/internal/families"
 )
 
+// Batch looks up keys of several families at once: one round trip for what is
+// cached, one for the leases of what is not, one load for all that is missing
+// of a family, and one round trip to store it. Use it once.
+type Batch struct {
+	cache *Cache
+	parts []batchPart
+}
+
+// NewBatch returns an empty batch.
+func (c *Cache) NewBatch() *Batch { return &Batch{cache: c} }
+
+// batchPart is what a batch asks of one family.
+type batchPart interface {
+	of() *view
+	wanted() []families.Key
+	take(ctx context.Context, raws [][]byte, by time.Time, now time.Time)
+	give(o outcome) // the same for all keys
+	toLease() []families.Key
+	leased([]Reservation)
+	load(ctx context.Context) []entry
+	settle(ctx context.Context, took time.Duration)
+}
+
+// Do carries the batch out. What failed, failed for its family alone: see
+// Values.Err.
+func (b *Batch) Do(ctx context.Context) {
+	start := time.Now()
+	usable := b.look(ctx, start)
+	took := time.Since(start)
+	if usable {
+		b.lease(ctx)
+	}
+	entries := make([][]entry, len(b.parts))
+	var loads sync.WaitGroup
+	for i, p := range b.parts {
+		loads.Go(func() { entries[i] = p.load(ctx) })
+	}
+	loads.Wait()
+	b.cache.fillMany(ctx, flatten(entries))
+	for _, p := range b.parts {
+		p.settle(ctx, took)
+	}
+}
+
+func flatten(groups [][]entry) (all []entry) {
+	for _, g := range groups {
+		all = append(all, g...)
+	}
+	return all
+}
+
+// look reads all keys. It reports whether Redis answered.
+func (b *Batch) look(ctx context.Context, now time.Time) bool {
+	c := b.cache
+	var asked []batchPart
+	var keys []families.Key
+	for _, p := range b.parts {
+		if o, around := c.around(requestFrom(ctx), p.of()); around {
+			p.give(o)
+			continue
+		}
+		asked = append(asked, p)
+		keys = append(keys, p.wanted()...)
+	}
+	if len(keys) == 0 {
+		return false
+	}
+	all := func(o outcome) bool {
+		for _, p := range asked {
+			p.give(o)
+		}
+		return false
+	}
+	trusted, ok := c.trust.begin()
+	if !ok {
+		return all(errorUntrusted)
+	}
+	var raws [][]byte
+	var by time.Time
+	spanned, end := c.span(ctx, asked[0].of(), spanMGET)
+	err := c.step(spanned, func(ctx context.Context) (err error) {
+		by, _ = ctx.Deadline()
+		raws, err = c.redis.getMany(ctx, keys)
+		return err
+	})
+	end(err)
+	switch {
+	case err != nil:
+		return all(failureOf(err))
+	case !c.trust.still(trusted):
+		return all(errorUntrusted)
+	}
+	for _, p := range asked {
+		n := len(p.wanted())
+		p.take(ctx, raws[:n:n], by, now)
+		raws = raws[n:]
+	}
+	return true
+}
+
+// lease reserves what is missing.
+func (b *Batch) lease(ctx context.Context) {
+	var keys []families.Key
+	for _, p := range b.parts {
+		keys = append(keys, p.toLease()...)
+	}
+	reserved, err := b.cache.reserve(ctx, keys)
+	if err != nil {
+		return // without leases nothing is stored
+	}
+	for _, p := range b.parts {
+		p.leased(reserved)
+	}
+}
+
+// Values are what a batch found or loaded of one family. They are there once
+// the batch is done.
+type Values[T any] struct {
+	typed  Typed[T]
+	keys   []families.Key
+	loader func(ctx context.Context, missing []string) (map[string]T, error)
+
+	found    map[string]T
+	outcomes []outcome
+	expired  map[string]T
+	over     map[families.Key]stamp // what a loaded value may be stored over
+	err      error
+}
+
+// Ask adds ids to a batch. loader returns the values that exist of those that
+// are not cached, by id; nil loads none. An invalid id is an error.
+func (t Typed[T]) Ask(b *Batch, ids []string,
+	loader func(ctx context.Context, missing []string) (map[string]T, error)) (*Values[T], error) {
+	keys, err := t.keys(ids)
+	if err != nil {
+		return nil, err
+	}
+	v := &Values[T]{
+		typed: t, keys: keys, loader: loader, found: make(map[string]T, len(keys)),
+		outcomes: make([]outcome, len(keys)), over: make(map[families.Key]stamp),
+	}
+	b.parts = append(b.parts, v)
+	return v, nil
+}
+
+// Found returns the values by id. Ids that nobody has are absent.
+func (v *Values[T]) Found() map[string]T { return v.found }
+
+// Err returns why what was missing could not be loaded.
+func (v *Values[T]) Err() error { return v.err }
+
+func (v *Values[T]) of() *view              { return v.typed.view }
+func (v *Values[T]) wanted() []families.Key { return v.keys }
+
+func (v *Values[T]) give(o outcome) {
+	for i := range v.outcomes {
+		v.outcomes[i] = o
+	}
+}
+
+func (v *Values[T]) take(ctx context.Context, raws [][]byte, by time.Time, now time.Time) {
+	c := v.typed.cache
+	for i, key := range v.keys {
+		if c.drops.has(key) {
+			v.outcomes[i] = errorPending
+			continue
+		}
+		a, o := v.typed.read(ctx, key, digest(key), raws[i], by, now)
+		v.outcomes[i] = o
+		switch {
+		case a.found && !a.envelope.absent():
+			v.found[key.ID()] = a.value
+		case a.expired:
+			v.over[key] = a.envelope.stamp
+			if v.typed.view.staleFor > 0 && !a.envelope.absent() {
+				if v.expired == nil {
+					v.expired = make(map[string]T)
+				}
+				v.expired[key.ID()] = a.value
+			}
+		}
+	}
+}
+
+// missing returns the keys that were not answered from the cache.
+func (v *Values[T]) missing() (keys []families.Key) {
+	for i, o := range v.outcomes {
+		if !o.served() {
+			keys = append(keys, v.keys[i])
+		}
+	}
+	return keys
+}
+
+func (v *Values[T]) toLease() (keys []families.Key) {
+	if v.loader == nil {
+		return nil
+	}
+	for i, o := range v.outcomes {
+		if _, expired := v.over[v.keys[i]]; o.result() == Miss && !expired {
+			keys = append(keys, v.keys[i])
+		}
+	}
+	return keys
+}
+
+func (v *Values[T]) leased(reserved []Reservation) {
+	for _, r := range reserved {
+		if r.key.Family() == v.typed.view.family {
+			v.over[r.key] = r.stamp
+		}
+	}
+}
+
+func (v *Values[T]) load(ctx context.Context) (entries []entry) {
+	missing := v.missing()
+	if v.loader == nil || len(missing) == 0 {
+		return nil
+	}
+	start := time.Now()
+	values, err := v.typed.loadMany(ctx, missing, v.loader)
+	if err != nil {
+		v.failed(ctx, err)
+		return nil
+	}
+	took := time.Since(start)
+	for _, key := range missing {
+		value, ok := values[key.ID()]
+		l := loaded[T]{value: value}
+		if ok {
+			v.found[key.ID()] = value
+		} else if l.none = v.typed.absent; l.none == nil {
+			v.release(ctx, key)
+			continue
+		}
+		over, ok := v.over[key]
+		if !ok {
+			continue
+		}
+		e, err := v.typed.seal(key, over, l, 0, took)
+		if err != nil {
+			v.typed.view.filled(whyNotSealed(err))
+			v.release(ctx, key)
+			continue
+		}
+		entries = append(entries, e)
+	}
+	return entries
+}
+
+// failed serves what has expired in place of what could not be loaded.
+func (v *Values[T]) failed(ctx context.Context, err error) {
+	for i, key := range v.keys {
+		if v.outcomes[i].served() {
+			continue
+		}
+		if value, ok := v.expired[key.ID()]; ok {
+			v.found[key.ID()] = value
+			v.outcomes[i] = staleOriginFailed
+			continue
+		}
+		v.err = err
+		v.release(ctx, key)
+	}
+}
+
+func (v *Values[T]) release(ctx context.Context, key families.Key) {
+	if s, ok := v.over[key]; ok && s[1] == kindLease {
+		v.typed.cache.release(ctx, v.typed.view, key, s)
+	}
+}
+
+// settle counts a lookup for each key.
+func (v *Values[T]) settle(ctx context.Context, took time.Duration) {
+	c, view := v.typed.cache, v.typed.view
+	var lookups []Lookup
+	for i, o := range v.outcomes {
+		view.lookups[o].Inc()
+		lookups = append(lookups, Lookup{view.family, o.result()})
+		if c.observer != nil {
+			c.observer.Lookup(ctx, v.keys[i], o.result())
+		}
+	}
+	requestFrom(ctx).add(lookups...)
+	if worst, ok := Worst(lookups); ok {
+		view.operation(ctx, opBatchGet, worst, took)
+	}
+}
+
 // GetMany returns the cached values of several ids in one round trip, keyed by
 // id. Ids without a value, or all when Redis does not answer, are absent.
 func (t Typed[T]) GetMany(ctx context.Context, ids []string) (map[string]T, error) {
-	keys, err := t.keys(ids)
-	if err != nil {
-		return nil, err
-	}
-	found, _ := t.lookMany(ctx, keys)
-	return found, nil
+	return t.FetchMany(ctx, ids, nil)
 }
 
 // FetchMany is Fetch for several ids: one round trip for what is cached, one
-// lease round trip, one load and one store for what is missing. load returns
+// lease round trip, one load and one store for what is missing. loader returns
 // the values that exist, keyed by id. Ids that nobody has are absent.
 func (t Typed[T]) FetchMany(ctx context.Context, ids []string,
-	load func(ctx context.Context, missing []string) (map[string]T, error)) (map[string]T, error) {
-	keys, err := t.keys(ids)
+	loader func(ctx context.Context, missing []string) (map[string]T, error)) (map[string]T, error) {
+	b := t.cache.NewBatch()
+	values, err := t.Ask(b, ids, loader)
 	if err != nil {
 		return nil, err
 	}
-	found, usable := t.lookMany(ctx, keys)
-	missing := without(keys, found)
-	if len(missing) == 0 {
-		return found, nil
+	b.Do(ctx)
+	if values.err != nil {
+		return nil, values.err
 	}
-	var reserved []Reservation
-	if usable {
-		reserved, _ = t.reserve(ctx, missing) // without leases nothing is stored
-	}
-	loaded, err := t.loadMany(ctx, missing, load)
-	if err != nil {
-		return nil, err
-	}
-	t.keep(ctx, reserved, loaded)
-	for id, v := range loaded {
-		found[id] = v
-	}
-	return found, nil
-}
-
-// Warm loads and stores those of the ids that are not cached, and returns how
-// many it stored. It counts no lookups: nobody asked for these keys.
-func (t Typed[T]) Warm(ctx context.Context, ids []string,
-	load func(ctx context.Context, missing []string) (map[string]T, error)) (stored int, err error) {
-	ctx = t.cache.unhurried(ctx)
-	reserved, err := t.Reserve(ctx, ids)
-	if err != nil || len(reserved) == 0 {
-		return 0, err
-	}
-	keys := make([]families.Key, len(reserved))
-	for i, r := range reserved {
-		keys[i] = r.key
-	}
-	loaded, err := t.loadMany(ctx, keys, load)
-	if err != nil {
-		for _, r := range reserved {
-			t.cache.release(ctx, r.key, r.stamp)
-		}
-		return 0, err
-	}
-	return t.keep(ctx, reserved, loaded)
-}
-
-// A Reservation is a lease on a missing key: the right to store its value,
-// unless the key is invalidated first. It must be taken before the value is
-// read from the origin.
-type Reservation struct {
-	key   families.Key
-	stamp stamp
-}
-
-// ID returns the id that was reserved.
-func (r Reservation) ID() string { return r.key.ID() }
-
-// Reserve takes leases on those of the ids that have no value, in one round
-// trip. Ids that have one, or that somebody else is loading, are left out.
-func (t Typed[T]) Reserve(ctx context.Context, ids []string) ([]Reservation, error) {
-	keys, err := t.keys(ids)
-	if err != nil {
-		return nil, err
-	}
-	return t.reserve(ctx, keys)
-}
-
-func (t Typed[T]) reserve(ctx context.Context, keys []families.Key) ([]Reservation, error) {
-	if len(keys) == 0 {
-		return nil, nil
-	}
-	c := t.cache
-	stamps := make([]stamp, len(keys))
-	for i := range stamps {
-		stamps[i] = newStamp(kindLease)
-	}
-	var olds [][]byte
-	ctx, end := c.span(ctx, "SET", t.family)
-	err := c.step(ctx, func(ctx context.Context) (err error) {
-		olds, err = c.redis.leaseMany(ctx, keys, stamps, c.loadTimeout+leaseMargin)
-		return err
-	})
-	end(err)
-	if err != nil {
-		return nil, err
-	}
-	var reserved []Reservation
-	for i, old := range olds {
-		if old == nil {
-			reserved = append(reserved, Reservation{keys[i], stamps[i]})
-		}
-	}
-	return reserved, nil
-}
-
-// Item is a value on its way into a reserved key.
-type Item[T any] struct {
-	Reservation Reservation
-	Value       T
-	// TTL shortens the entry's lifetime; 0 means the family's.
-	TTL time.Duration
-}
-
-// Set stores one value under its reservation. It reports false when the key
-// was invalidated or cleared since it was reserved.
-func (t Typed[T]) Set(ctx context.Context, item Item[T]) (bool, error) {
-	e, err := t.seal(item.Reservation.key, item.Reservation.stamp, item.Value, item.TTL, 0)
-	if err != nil {
-		return false, err
-	}
-	return t.cache.fill(ctx, e)
-}
-
-// SetMany is Set for several items in one round trip; it reports which were
-// stored, in their order.
-func (t Typed[T]) SetMany(ctx context.Context, items []Item[T]) ([]bool, error) {
-	if len(items) == 0 {
-		return nil, nil
-	}
-	c := t.cache
-	entries := make([]entry, len(items))
-	for i, item := range items {
-		e, err := t.seal(item.Reservation.key, item.Reservation.stamp, item.Value, item.TTL, 0)
-		if err != nil {
-			return nil, err
-		}
-		entries[i] = e
-	}
-	start := time.Now()
-	ctx, end := c.span(ctx, "EVAL", t.family)
-	var stored []bool
-	err := c.step(ctx, func(ctx context.Context) (err error) {
-		stored, err = c.redis.fillMany(ctx, entries)
-		return err
-	})
-	end(err)
-	c.metrics.operation(t.family, opBatchSet, outcome(err), time.Since(start), ctx)
-	if err != nil {
-		return nil, err
-	}
-	for i, ok := range stored {
-		if ok {
-			c.observer.Stored(ctx, entries[i].key)
-		}
-	}
-	return stored, nil
-}
-
-// keep stores the loaded values under their reservations, gives up those that
-// have no value, and returns how many were stored.
-func (t Typed[T]) keep(ctx context.Context, reserved []Reservation, loaded map[string]T) (int, error) {
-	var items []Item[T]
-	for _, r := range reserved {
-		if v, ok := loaded[r.ID()]; ok {
-			items = append(items, Item[T]{Reservation: r, Value: v})
-		} else {
-			t.cache.release(ctx, r.key, r.stamp)
-		}
-	}
-	stored, err := t.SetMany(ctx, items)
-	n := 0
-	for _, ok := range stored {
-		if ok {
-			n++
-		}
-	}
-	return n, err
-}
-
-// lookMany asks Redis for several keys and counts a lookup for each.
-func (t Typed[T]) lookMany(ctx context.Context, keys []families.Key) (found map[string]T, usable bool) {
-	c := t.cache
-	found = make(map[string]T, len(keys))
-	start := time.Now()
-	result, reason := Miss, reasonUnknown
-	var raws [][]byte
-	switch {
-	case requestFrom(ctx).Bypasses():
-		result, reason = Bypass, reasonRequested
-	case c.redis == nil:
-		result, reason = Bypass, reasonNoCache
-	default:
-		spanned, end := c.span(ctx, "MGET", t.family)
-		err := c.step(spanned, func(ctx context.Context) (err error) {
-			raws, err = c.redis.getMany(ctx, keys)
-			return err
-		})
-		end(err)
-		if err != nil {
-			result, reason = Error, failureReason(err)
-		}
-	}
-	for i, key := range keys {
-		result, reason := result, reason
-		if raws != nil && raws[i] != nil && !isLease(raws[i]) && !c.drops.has(key) {
-			if v, err := t.open(key, raws[i]); err == nil {
-				found[key.ID()] = v
-				result, reason = Hit, reasonNone
-			} else if !errors.Is(err, errExpired) {
-				c.discard(ctx, key)
-				reason = reasonDamaged
-			}
-		}
-		c.metrics.lookup(t.family, result, reason)
-		requestFrom(ctx).add(Lookup{t.family, result})
-		c.observer.Lookup(ctx, key, result)
-	}
-	c.metrics.operation(t.family, opBatchGet, result, time.Since(start), ctx)
-	return found, raws != nil
+	return values.found, nil
 }
 
 func (t Typed[T]) loadMany(ctx context.Context, keys []families.Key,
-	load func(context.Context, []string) (map[string]T, error)) (map[string]T, error) {
+	loader func(context.Context, []string) (map[string]T, error)) (map[string]T, error) {
 	ids := make([]string, len(keys))
 	for i, k := range keys {
 		ids[i] = k.ID()
 	}
-	return timedLoad(ctx, t.cache, t.family, func(ctx context.Context) (map[string]T, error) { return load(ctx, ids) })
+	return load(ctx, t.cache, t.view, func(ctx context.Context) (map[string]T, error) { return loader(ctx, ids) })
 }
 
+// keys returns the keys of the ids, each once.
 func (t Typed[T]) keys(ids []string) ([]families.Key, error) {
-	keys := make([]families.Key, len(ids))
-	for i, id := range ids {
-		k, err := t.family.Key(id)
+	keys := make([]families.Key, 0, len(ids))
+	seen := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		k, err := t.view.family.Key(id)
 		if err != nil {
 			return nil, err
 		}
-		keys[i] = k
+		if !seen[id] {
+			seen[id] = true
+			keys = append(keys, k)
+		}
 	}
 	return keys, nil
 }
 
-func without[T any](keys []families.Key, found map[string]T) []families.Key {
-	var missing []families.Key
-	for _, k := range keys {
-		if _, ok := found[k.ID()]; !ok {
-			missing = append(missing, k)
+// fillMany stores entries in one round trip and returns what became of each.
+// One that fails does not fail the others.
+func (c *Cache) fillMany(ctx context.Context, entries []entry) []string {
+	if len(entries) == 0 {
+		return nil
+	}
+	start := time.Now()
+	v := c.view(entries[0].key.Family())
+	spanned, end := c.span(ctx, v, spanEVAL)
+	var done []bool
+	var errs []error
+	err := c.step(spanned, func(ctx context.Context) error {
+		done, errs = c.redis.fillMany(ctx, entries)
+		for _, err := range errs {
+			if err != nil && !answered(err) {
+				return err
+			}
+		}
+		return nil
+	})
+	end(err)
+	outcomes := make([]string, len(entries))
+	worst := resultOK
+	for i, e := range entries {
+		entryErr := err
+		if errs != nil {
+			entryErr = errs[i]
+		}
+		outcomes[i] = c.accountForFill(spanned, c.view(e.key.Family()), e, done != nil && done[i], entryErr)
+		if outcomes[i] == fillFailed {
+			worst = Error
 		}
 	}
-	return missing
+	v.operation(spanned, opBatchSet, worst, time.Since(start))
+	return outcomes
 }

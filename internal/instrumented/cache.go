@@ -6,15 +6,12 @@ package instrumented
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
@@ -24,9 +21,16 @@ import (
 
 // Defaults of Options.
 const (
-	DefaultBudget      = 50 * time.Millisecond
-	DefaultLoadTimeout = 5 * time.Second
-	DefaultLeaseWait   = time.Second
+	DefaultBudget       = 50 * time.Millisecond
+	DefaultLoadTimeout  = 5 * time.Second
+	DefaultLeaseWait    = time.Second
+	DefaultSoftTimeout  = 100 * time.Millisecond
+	DefaultMaxLoads     = 64
+	DefaultMaxLoadWait  = time.Second
+	DefaultMaxValue     = 1 << 20
+	DefaultFreshness    = 0.001
+	DefaultNearBytes    = 16 << 20
+	DefaultNearLifetime = time.Second
 )
 
 // budgetRoundTrips is how many round trips the default budget allows for at
@@ -43,11 +47,38 @@ type Options struct {
 	Budget time.Duration
 	// LoadTimeout bounds a load from the origin. 0 means 5 s.
 	LoadTimeout time.Duration
+	// SoftTimeout is how long a caller waits for the origin where an expired
+	// value could be served instead. 0 means 100 ms.
+	SoftTimeout time.Duration
+	// MaxLoads bounds the loads that run at once, and MaxLoadWait the wait for
+	// one to end. 0 means 64 and 1 s.
+	MaxLoads    int
+	MaxLoadWait time.Duration
 	// LeaseWait bounds the wait for a value that another process is loading.
 	// 0 means 1 s.
 	LeaseWait time.Duration
+	// MaxValue is how many bytes an entry may have. 0 means 1 MiB.
+	MaxValue int
 	// TTL shortens the lifetime of families' entries. It cannot lengthen it.
 	TTL map[*families.Family]time.Duration
+	// StaleFor replaces the families' own. Sessions never have one.
+	StaleFor map[*families.Family]time.Duration
+	// Off are the families that are switched off from the start.
+	Off []*families.Family
+	// Near are the families that are kept in the process too, where the server
+	// can tell of changes (RESP3 tracking) and is a single one.
+	Near []*families.Family
+	// NearBytes bounds each family's near cache, NearLifetime how old what it
+	// serves may be. 0 means 16 MiB and 1 s.
+	NearBytes    int
+	NearLifetime time.Duration
+	// BatchReads sends reads that wait for a connection as one command.
+	BatchReads bool
+	// Freshness is the share of hits that are compared with the origin, ten a
+	// second at most. 0 means 0.1 %, below 0 none.
+	Freshness float64
+	// Ledger is caught up with before hits are trusted; nil trusts them always.
+	Ledger Ledger
 	// Registerer receives the metrics; nil registers none.
 	Registerer prometheus.Registerer
 	// TracerProvider makes the spans; nil makes none.
@@ -60,15 +91,25 @@ type Options struct {
 
 func (o Options) validate() error {
 	for name, d := range map[string]time.Duration{
-		"Budget": o.Budget, "LoadTimeout": o.LoadTimeout, "LeaseWait": o.LeaseWait,
+		"Budget": o.Budget, "LoadTimeout": o.LoadTimeout, "LeaseWait": o.LeaseWait, "SoftTimeout": o.SoftTimeout,
+		"MaxLoadWait": o.MaxLoadWait, "NearLifetime": o.NearLifetime,
+		"MaxLoads": time.Duration(o.MaxLoads), "MaxValue": time.Duration(o.MaxValue), "NearBytes": time.Duration(o.NearBytes),
 	} {
 		if d < 0 {
-			return fmt.Errorf("cache options: %s is %v, it must not be negative", name, d)
+			return fmt.Errorf("cache options: %s is negative", name)
 		}
+	}
+	if o.Freshness > 1 {
+		return fmt.Errorf("cache options: Freshness is %v, it is a share of at most 1", o.Freshness)
 	}
 	for f, ttl := range o.TTL {
 		if ttl <= 0 || ttl > f.TTL {
 			return fmt.Errorf("cache options: the TTL of %s is %v, it must be above 0 and at most %v", f, ttl, f.TTL)
+		}
+	}
+	for f, d := range o.StaleFor {
+		if d < 0 || d > 0 && f == families.AuthToken {
+			return fmt.Errorf("cache options: StaleFor of %s is %v, it must not be negative and sessions have none", f, d)
 		}
 	}
 	return nil
@@ -88,18 +129,29 @@ type Cache struct {
 	far         *Redis
 	budget      time.Duration // 0: derived from the round trip
 	loadTimeout time.Duration
+	softTimeout time.Duration
 	leaseWait   time.Duration
-	ttl         map[*families.Family]time.Duration
+	maxValue    int
+	views       map[*families.Family]*view
 	breaker     *breaker
+	trust       *trust
 	flights     flights
 	drops       drops
+	loads       *bulkhead
+	refreshing  inProgress
+	freshness   *freshness
+	history     *history
+	tracking    *tracking // nil without near caches
+	gather      *gather   // nil: every read is a command of its own
 	metrics     *metrics
 	tracer      trace.Tracer
-	server      []attribute.KeyValue // of spans: where Redis is
-	observer    Observer
+	observer    Observer // nil: nobody
 	logger      *slog.Logger
-	stop        context.CancelFunc
-	background  sync.WaitGroup
+
+	life       context.Context // ends with the cache
+	stop       context.CancelFunc
+	closing    sync.RWMutex // held while background work is added, or waited for
+	background sync.WaitGroup
 }
 
 // New returns a client. It does no I/O and does not wait for Redis.
@@ -110,49 +162,79 @@ func New(o Options) (*Cache, error) {
 	c := &Cache{
 		budget:      o.Budget,
 		loadTimeout: orDefault(o.LoadTimeout, DefaultLoadTimeout),
+		softTimeout: orDefault(o.SoftTimeout, DefaultSoftTimeout),
 		leaseWait:   orDefault(o.LeaseWait, DefaultLeaseWait),
-		ttl:         o.TTL,
+		maxValue:    orDefault(o.MaxValue, DefaultMaxValue),
+		views:       make(map[*families.Family]*view),
 		breaker:     newBreaker(),
+		loads:       newBulkhead(orDefault(o.MaxLoads, DefaultMaxLoads), orDefault(o.MaxLoadWait, DefaultMaxLoadWait)),
+		freshness:   newFreshness(orDefault(o.Freshness, DefaultFreshness)),
+		history:     newHistory(),
+		metrics:     newMetrics(),
 		observer:    o.Observer,
 		logger:      o.Logger,
 	}
-	if c.observer == nil {
-		c.observer = silent{}
-	}
 	if c.logger == nil {
-		c.logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+		c.logger = slog.New(slog.DiscardHandler)
 	}
 	if o.TracerProvider == nil {
 		o.TracerProvider = noop.NewTracerProvider()
 	}
 	c.tracer = o.TracerProvider.Tracer("github.com/oglab/ogcache/internal/instrumented")
+	var server []attribute.KeyValue
 	if o.Redis != nil {
 		c.far, c.redis = o.Redis, &remote{UniversalClient: o.Redis.UniversalClient}
-		c.server = serverAttributes(o.Redis.address)
+		server = serverAttributes(o.Redis.address)
+		if o.BatchReads {
+			c.gather = newGather(c)
+		}
 	}
-	var err error
-	if c.metrics, err = newMetrics(o.Registerer, c); err != nil {
+	for _, f := range families.All() {
+		c.views[f] = &view{
+			instruments: c.metrics.of(f), family: f, spans: spanTemplates(f, server),
+			ttl: orDefault(o.TTL[f], f.TTL), staleFor: f.StaleFor,
+		}
+		if d, ok := o.StaleFor[f]; ok {
+			c.views[f].staleFor = d
+		}
+		c.metrics.enabled.WithLabelValues(f.Name).Set(1)
+	}
+	if err := c.openNear(o); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	c.stop = cancel
-	if c.redis != nil {
-		c.background.Go(func() { c.breaker.watch(ctx, c.recovered) })
-		c.background.Go(func() { c.drops.run(ctx, c.dropNow) })
+	c.trust = newTrust(o.Ledger)
+	if err := c.metrics.register(o.Registerer, c); err != nil {
+		return nil, err
 	}
+	if len(o.Off) > 0 {
+		c.Switch(false, o.Off...)
+	}
+	c.life, c.stop = context.WithCancel(context.Background())
+	c.start()
 	return c, nil
 }
 
-func orDefault(d, otherwise time.Duration) time.Duration {
-	if d == 0 {
-		return otherwise
+// start begins what runs as long as the cache does.
+func (c *Cache) start() {
+	if c.redis == nil {
+		return
 	}
-	return d
+	c.far.listen(c.trust.met)
+	c.background.Go(func() { c.breaker.watch(c.life, c.recovered) })
+	c.background.Go(func() { c.drops.run(c.life, c.DropNow) })
+	if c.trust.ledger != nil {
+		c.background.Go(func() { c.keepTrust(c.life) })
+	}
+	if c.tracking != nil {
+		c.background.Go(func() { c.tracking.run(c.life) })
+	}
 }
 
 // Close ends the background work. It does not close the Redis client.
 func (c *Cache) Close() error {
+	c.closing.Lock()
 	c.stop()
+	c.closing.Unlock()
 	c.background.Wait()
 	return nil
 }
@@ -173,12 +255,7 @@ func (c *Cache) Budget() time.Duration {
 }
 
 // TTL returns the longest lifetime of a new entry of the family.
-func (c *Cache) TTL(f *families.Family) time.Duration {
-	if ttl, ok := c.ttl[f]; ok {
-		return ttl
-	}
-	return f.TTL
-}
+func (c *Cache) TTL(f *families.Family) time.Duration { return c.view(f).ttl }
 
 // recovered reports whether Redis answers again. Hits are trusted again only
 // after what was to be dropped meanwhile is gone.
@@ -190,69 +267,10 @@ func (c *Cache) recovered(ctx context.Context) error {
 	if err := c.redis.Ping(limited).Err(); err != nil {
 		return err
 	}
-	if err := c.drops.flush(ctx, c.dropNow); err != nil {
+	if err := c.drops.flush(ctx, c.DropNow); err != nil {
 		return err
 	}
+	c.trust.doubt()
 	c.logger.Info("Redis answers again, the cache is in use")
 	return nil
 }
-
-var (
-	errNoCache = errors.New("no Redis is configured")
-	errOpen    = errors.New("Redis is not answering, the breaker is open")
-	errBudget  = errors.New("the request's Redis budget is used up")
-)
-
-// step runs one exchange with Redis on the request's budget and tells the
-// breaker how it went.
-func (c *Cache) step(ctx context.Context, exchange func(context.Context) error) error {
-	if c.redis == nil {
-		return errNoCache
-	}
-	if !c.breaker.TryAcquirePermit() {
-		return errOpen
-	}
-	r := requestFrom(ctx)
-	left := r.begin(c.Budget())
-	defer r.end()
-	if left <= 0 {
-		return errBudget
-	}
-	limited, cancel := context.WithTimeout(ctx, left)
-	defer cancel()
-	err := exchange(limited)
-	switch {
-	case err == nil:
-		c.breaker.RecordSuccess()
-	case ctx.Err() != nil:
-		// The caller gave up; that says nothing about Redis.
-	case answered(err):
-		c.breaker.RecordSuccess()
-	default:
-		c.breaker.RecordFailure()
-		if c.breaker.IsOpen() {
-			c.logger.Warn("Redis does not answer, requests go to the origin", "error", err)
-		}
-	}
-	return err
-}
-
-// answered reports whether an error is a reply of a working server.
-func answered(err error) bool {
-	var reply redis.Error
-	if !errors.As(err, &reply) {
-		return false
-	}
-	for _, unfit := range []string{"LOADING", "READONLY", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "NOAUTH", "WRONGPASS", "NOPERM", "OOM", "MISCONF"} {
-		if redis.HasErrorPrefix(err, unfit) {
-			return false
-		}
-	}
-	return true
-}
-
-type silent struct{}
-
-func (silent) Lookup(context.Context, families.Key, Result) {}
-func (silent) Stored(context.Context, families.Key)         {}
-func (silent) Dropped(context.Context, families.Key)        {}

@@ -291,11 +291,11 @@ func TestBypassNeitherReadsNorStores(t *testing.T) {
 func TestDamagedValueIsAMissAndReplaced(t *testing.T) {
 	c, server := openEmbedded(t, Options{})
 	profiles := For[profile](c, families.UserProfile)
-	foreign := envelope{stamp: newStamp(kindValue), expires: time.Now().Add(time.Hour), payload: []byte(`{"Name":"Eve"}`)}
+	foreign := envelope{stamp: newStamp(kindValue), expires: time.Now().Add(time.Hour), schema: profiles.schema, payload: []byte(`{"Name":"Eve"}`)}
 	for name, raw := range map[string][]byte{
 		"another user's": foreign.encode(key(t, families.UserProfile, "user_2")),
 		"text":           []byte("hello"),
-		"not JSON":       envelope{stamp: newStamp(kindValue), expires: time.Now().Add(time.Hour), payload: []byte("{")}.encode(key(t, families.UserProfile, "user_1")),
+		"not JSON":       envelope{stamp: newStamp(kindValue), expires: time.Now().Add(time.Hour), schema: profiles.schema, payload: []byte("{")}.encode(key(t, families.UserProfile, "user_1")),
 	} {
 		if err := server.Set("user:profile:user_1", string(raw)); err != nil {
 			t.Fatal(err)
@@ -307,7 +307,7 @@ func TestDamagedValueIsAMissAndReplaced(t *testing.T) {
 			t.Errorf("%s: afterwards %+v, %v", name, p, err)
 		}
 	}
-	if n := testutil.ToFloat64(c.metrics.lookups.WithLabelValues("user_profile", "miss", reasonDamaged)); n != 3 {
+	if n := testutil.ToFloat64(c.metrics.lookups.WithLabelValues("user_profile", "miss", "damaged")); n != 3 {
 		t.Errorf("%v misses are counted as damaged, want 3", n)
 	}
 }

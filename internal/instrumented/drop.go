@@ -14,47 +14,71 @@ import (
 // maxDrops bounds the invalidations that wait for a Redis that is away.
 const maxDrops = 100_000
 
-// Delete drops keys. When it returns nil, Redis has dropped them and no load
-// that began before is joined any more. When Redis does not answer within the
-// request's budget the drop is tried again in the background, and before hits
-// are trusted again after an outage; the error then says why it is late.
+// Delete drops keys. When it returns nil, Redis has dropped them, and nobody
+// who asks from then on is given what was read or loaded before. When Redis
+// does not answer within the request's budget the drop is tried again in the
+// background, and before hits are trusted again after an outage; the error then
+// says why it is late.
 func (c *Cache) Delete(ctx context.Context, keys ...families.Key) error {
 	if c.redis == nil || len(keys) == 0 {
 		return nil
 	}
 	start := time.Now()
-	ctx, end := c.span(ctx, "DEL", keys[0].Family())
-	err := c.step(ctx, func(ctx context.Context) error { return c.redis.drop(ctx, keys) })
+	c.forgetLoads(keys)
+	spanned, end := c.span(ctx, c.view(keys[0].Family()), spanDEL)
+	err := c.step(spanned, func(ctx context.Context) error { return c.redis.drop(ctx, keys) })
 	end(err)
-	for _, k := range keys {
-		c.flights.forget(k.String())
-		c.metrics.operation(k.Family(), opDelete, outcome(err), time.Since(start), ctx)
-	}
+	result := resultOK
 	if err != nil {
+		result = Error
 		if lost := c.drops.add(keys); lost > 0 {
 			c.metrics.dropsLost.Add(float64(lost))
 			c.logger.Error("too many invalidations wait for Redis; entries may be old until they expire", "lost", lost)
 		}
-		return err
 	}
+	c.forgetValues(ctx, keys, err == nil)
 	for _, k := range keys {
-		c.observer.Dropped(ctx, k)
+		c.view(k.Family()).operation(spanned, opDelete, result, time.Since(start))
 	}
-	return nil
+	return err
 }
 
-// dropNow drops keys on a clock of its own, past the breaker.
-func (c *Cache) dropNow(ctx context.Context, keys []families.Key) error {
+// DropNow drops keys on a clock of its own, whatever the breaker says. It is
+// for invalidations that are recorded elsewhere and repeated until it returns
+// nil.
+func (c *Cache) DropNow(ctx context.Context, keys []families.Key) error {
+	if c.redis == nil || len(keys) == 0 {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	if err := c.redis.drop(ctx, keys); err != nil {
-		return err
-	}
+	c.forgetLoads(keys)
+	err := c.redis.drop(ctx, keys)
+	c.forgetValues(ctx, keys, err == nil)
+	return err
+}
+
+// forgetLoads makes later callers start loads of their own. The change is in
+// the origin, so loads that begin from here on see it.
+func (c *Cache) forgetLoads(keys []families.Key) {
 	for _, k := range keys {
 		c.flights.forget(k.String())
-		c.observer.Dropped(ctx, k)
 	}
-	return nil
+}
+
+// forgetValues removes the keys from the near caches, where a reply that is
+// still under way must not put an old value back, and remembers the drop.
+func (c *Cache) forgetValues(ctx context.Context, keys []families.Key, done bool) {
+	for _, k := range keys {
+		c.view(k.Family()).near.forget(k.ID())
+		if !done {
+			continue
+		}
+		c.history.note(digest(k), dropped, time.Time{})
+		if c.observer != nil {
+			c.observer.Dropped(ctx, k)
+		}
+	}
 }
 
 // drops are the keys whose invalidation Redis has not confirmed.

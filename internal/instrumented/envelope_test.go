@@ -22,9 +22,9 @@ func TestEnvelopeKeepsWhatItHolds(t *testing.T) {
 	k := key(t, families.UserProfile, "user_1")
 	in := envelope{
 		stamp: newStamp(kindValue), expires: time.UnixMilli(1_800_000_000_123),
-		loadTime: 123 * time.Millisecond, payload: []byte(`{"name":"Ann"}`),
+		loadTime: 123 * time.Millisecond, schema: 7, payload: []byte(`{"name":"Ann"}`),
 	}
-	out, err := decode(k, in.encode(k))
+	out, err := decode(digest(k), 7, in.encode(k))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,8 +35,20 @@ func TestEnvelopeKeepsWhatItHolds(t *testing.T) {
 
 func TestEnvelopeOfAnotherKeyIsRefused(t *testing.T) {
 	raw := envelope{stamp: newStamp(kindValue), payload: []byte("x")}.encode(key(t, families.UserProfile, "user_1"))
-	if _, err := decode(key(t, families.UserProfile, "user_2"), raw); !errors.Is(err, errDamaged) {
+	if _, err := decode(digest(key(t, families.UserProfile, "user_2")), 0, raw); !errors.Is(err, errDamaged) {
 		t.Errorf("got %v, want errDamaged", err)
+	}
+}
+
+func TestOtherFormatsAndTypesAreToldFromDamage(t *testing.T) {
+	k := key(t, families.UserProfile, "user_1")
+	value := envelope{stamp: newStamp(kindValue), schema: 1, payload: []byte("x")}
+	if _, err := decode(digest(k), 2, value.encode(k)); !errors.Is(err, errOutdated) {
+		t.Errorf("a value of another type: %v, want errOutdated", err)
+	}
+	value.stamp[0] = format + 1
+	if _, err := decode(digest(k), 1, value.encode(k)); !errors.Is(err, errOutdated) {
+		t.Errorf("a value of another format: %v, want errOutdated", err)
 	}
 }
 
@@ -46,7 +58,7 @@ func TestEveryFlippedBitIsNoticed(t *testing.T) {
 	for i := range len(raw) * 8 {
 		damaged := bytes.Clone(raw)
 		damaged[i/8] ^= 1 << (i % 8)
-		if _, err := decode(k, damaged); !errors.Is(err, errDamaged) {
+		if _, err := decode(digest(k), 0, damaged); !errors.Is(err, errDamaged) {
 			t.Fatalf("bit %d flipped: got %v, want errDamaged", i, err)
 		}
 	}
@@ -57,7 +69,7 @@ func TestLeaseIsNotAValue(t *testing.T) {
 	if !isLease(s[:]) {
 		t.Error("a lease is not recognised")
 	}
-	if _, err := decode(key(t, families.MenuItems, "items"), s[:]); !errors.Is(err, errDamaged) {
+	if _, err := decode(digest(key(t, families.MenuItems, "items")), 0, s[:]); !errors.Is(err, errDamaged) {
 		t.Errorf("a lease was decoded as a value: %v", err)
 	}
 }
@@ -68,7 +80,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte("plain text that somebody else stored"))
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		e, err := decode(k, raw)
+		e, err := decode(digest(k), 0, raw)
 		if err != nil {
 			return
 		}

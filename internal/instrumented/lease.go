@@ -2,7 +2,6 @@ package instrumented
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -23,12 +22,13 @@ const (
 // acquire takes the lease of a missing key. When somebody else holds it, it
 // waits, bounded, for the value and returns that; when the wait was in vain it
 // returns neither lease nor value, and the caller loads without storing.
-func (c *Cache) acquire(ctx context.Context, key families.Key) (s stamp, raw []byte, leased bool) {
+func (c *Cache) acquire(ctx context.Context, f *flight, v *view, key families.Key) (s stamp, raw []byte, leased bool) {
 	s = newStamp(kindLease)
 	deadline := time.Now().Add(c.leaseWait)
 	for pause := firstPoll; ; pause = min(2*pause, lastPoll) {
 		var old []byte
-		spanned, end := c.span(ctx, "SET", key.Family())
+		f.reads()
+		spanned, end := c.span(ctx, v, spanSET)
 		err := c.step(spanned, func(ctx context.Context) (err error) {
 			old, err = c.redis.lease(ctx, key, s, c.loadTimeout+leaseMargin)
 			return err
@@ -53,58 +53,63 @@ func (c *Cache) acquire(ctx context.Context, key families.Key) (s stamp, raw []b
 	}
 }
 
-// fill stores an entry over its lease, unless the key was invalidated.
-func (c *Cache) fill(ctx context.Context, e entry) (stored bool, err error) {
+// fill stores an entry over its stamp, unless the key was invalidated or the
+// stamp replaced, and returns what became of it.
+func (c *Cache) fill(ctx context.Context, v *view, e entry) (outcome string, err error) {
 	start := time.Now()
-	ctx, end := c.span(ctx, "EVALSHA", e.key.Family())
+	ctx, end := c.span(ctx, v, spanEVALSHA)
 	if s := trace.SpanFromContext(ctx); s.IsRecording() {
 		s.SetAttributes(attribute.Float64("cache.ttl", e.ttl.Seconds()), attribute.Int("cache.item_size", len(e.value)))
 	}
+	var done bool
 	err = c.step(ctx, func(ctx context.Context) (err error) {
-		stored, err = c.redis.fill(ctx, e.key, e.over, e.value, e.ttl)
+		done, err = c.redis.fill(ctx, e.key, e.over, e.value, e.ttl)
 		return err
 	})
 	end(err)
-	c.stored(ctx, opSet, e.key, stored, err, time.Since(start))
-	return stored, err
+	outcome = c.accountForFill(ctx, v, e, done, err)
+	result := resultOK
+	switch outcome {
+	case fillRefused:
+		result = resultRefused
+	case fillFailed:
+		result = Error
+	}
+	v.operation(ctx, opSet, result, time.Since(start))
+	return outcome, err
 }
 
-// stored accounts for one entry that was to be stored.
-func (c *Cache) stored(ctx context.Context, op operation, key families.Key, stored bool, err error, took time.Duration) {
-	result := outcome(err)
-	if err == nil && !stored {
-		result = resultRefused
+// accountForFill counts and remembers what became of one entry.
+func (c *Cache) accountForFill(ctx context.Context, v *view, e entry, done bool, err error) (outcome string) {
+	switch {
+	case err != nil:
+		outcome = fillFailed
+		c.history.note(digest(e.key), failed, time.Time{})
+	case !done:
+		outcome = fillRefused
+		c.history.note(digest(e.key), refused, time.Time{})
+	default:
+		outcome = fillStored
+		c.history.note(digest(e.key), stored, e.expires)
+		if c.observer != nil {
+			c.observer.Stored(ctx, e.key)
+		}
 	}
-	c.metrics.operation(key.Family(), op, result, took, ctx)
-	if stored {
-		c.observer.Stored(ctx, key)
-	}
+	v.filled(outcome)
+	return outcome
 }
 
 // release drops a lease whose load failed, so that others need not wait for it
 // to expire.
-func (c *Cache) release(ctx context.Context, key families.Key, s stamp) {
-	_ = c.step(ctx, func(ctx context.Context) error { return c.redis.release(ctx, key, s) })
+func (c *Cache) release(ctx context.Context, v *view, key families.Key, s stamp) {
+	ctx, end := c.span(ctx, v, spanEVALSHA)
+	end(c.step(ctx, func(ctx context.Context) error { return c.redis.release(ctx, key, s) }))
 }
 
 // discard drops a value that cannot be used, so that it is loaded anew.
 func (c *Cache) discard(ctx context.Context, key families.Key) {
-	_ = c.step(ctx, func(ctx context.Context) error { return c.redis.drop(ctx, []families.Key{key}) })
-}
-
-// failureReason turns an error of a step into the label that explains it.
-func failureReason(err error) string {
-	switch {
-	case errors.Is(err, errOpen):
-		return reasonOpen
-	case errors.Is(err, errBudget), errors.Is(err, context.DeadlineExceeded), isTimeout(err):
-		return reasonTimeout
-	default:
-		return reasonUnavailable
-	}
-}
-
-func isTimeout(err error) bool {
-	var t interface{ Timeout() bool }
-	return errors.As(err, &t) && t.Timeout()
+	v := c.view(key.Family())
+	ctx, end := c.span(ctx, v, spanDEL)
+	end(c.step(ctx, func(ctx context.Context) error { return c.redis.drop(ctx, []families.Key{key}) }))
+	v.near.forget(key.ID())
 }

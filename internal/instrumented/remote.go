@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/redis/go-redis/v9"
 
@@ -62,7 +63,7 @@ func (r *remote) getMany(ctx context.Context, keys []families.Key) ([][]byte, er
 	}
 	for i, v := range values {
 		if s, ok := v.(string); ok {
-			found[i] = []byte(s)
+			found[i] = unsafe.Slice(unsafe.StringData(s), len(s)) // nobody else has it
 		}
 	}
 	return found, nil
@@ -156,33 +157,21 @@ func (r *remote) fill(ctx context.Context, key families.Key, over stamp, value [
 	return n == 1, err
 }
 
-// fillMany is fill for several entries in one round trip, in their order.
-func (r *remote) fillMany(ctx context.Context, entries []entry) ([]bool, error) {
+// fillMany is fill for several entries in one round trip, in their order, with
+// an error for each that failed.
+func (r *remote) fillMany(ctx context.Context, entries []entry) (done []bool, errs []error) {
 	pipe := r.Pipeline()
 	cmds := make([]*redis.Cmd, len(entries))
 	for i, e := range entries {
 		cmds[i] = fillScript.Eval(ctx, pipe, []string{e.key.String()}, e.over[:], e.value, e.ttl.Milliseconds())
 	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, err
-	}
-	stored := make([]bool, len(entries))
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	done, errs = make([]bool, len(entries)), make([]error, len(entries))
 	for i, cmd := range cmds {
 		n, err := cmd.Int()
-		if err != nil {
-			return nil, err
-		}
-		stored[i] = n == 1
+		done[i], errs[i] = n == 1, err
 	}
-	return stored, nil
-}
-
-// entry is one encoded value on its way into Redis.
-type entry struct {
-	key   families.Key
-	over  stamp
-	value []byte
-	ttl   time.Duration
+	return done, errs
 }
 
 func (r *remote) release(ctx context.Context, key families.Key, s stamp) error {

@@ -95,12 +95,12 @@ func (r *Request) Waited() time.Duration {
 	return r.waited
 }
 
-func (r *Request) add(l Lookup) {
+func (r *Request) add(l ...Lookup) {
 	if r == nil {
 		return
 	}
 	r.mu.Lock()
-	r.lookups = append(r.lookups, l)
+	r.lookups = append(r.lookups, l...)
 	r.mu.Unlock()
 }
 

@@ -12,7 +12,7 @@ const (
 	Hit Result = "hit"
 	// NearHit: the in-process copy had the value.
 	NearHit Result = "near_hit"
-	// Stale: a value past its lifetime was served because the origin failed.
+	// Stale: a value past its lifetime was served.
 	Stale Result = "stale"
 	// Miss: Redis answered that it has no usable value.
 	Miss Result = "miss"
@@ -25,20 +25,82 @@ const (
 // Results returns every result, in the order in which displays list them.
 func Results() []Result { return []Result{Hit, NearHit, Stale, Miss, Bypass, Error} }
 
-// Reasons a lookup was not a hit; the second label of ogcache_lookups_total.
-const (
-	reasonNone        = ""
-	reasonUnknown     = "unknown"   // a miss whose cause cannot be told
-	reasonDamaged     = "damaged"   // checksum, digest or decoding failed
-	reasonRequested   = "requested" // a bypass that the caller asked for
-	reasonNoCache     = "no_cache"  // a bypass because no Redis is configured
-	reasonUnavailable = "unavailable"
-	reasonTimeout     = "timeout"
-	reasonOpen        = "breaker_open"
-)
-
 // Lookup is one key that a caller asked for, and how it was answered.
 type Lookup struct {
 	Family *families.Family
 	Result Result
 }
+
+// outcome is a result together with the reason for it. The constants are all
+// that exist, so they are all the label pairs of ogcache_lookups_total.
+type outcome uint8
+
+const (
+	hit outcome = iota
+	nearHit
+
+	staleRevalidating // just expired; a refresh is under way
+	staleOriginSlow   // the load was not done within the soft timeout
+	staleOriginFailed // the load failed
+
+	missFirstSeen   // this process has no memory of the key
+	missExpired     // its lifetime is over
+	missInvalidated // dropped by this process
+	missLost        // gone otherwise: evicted, flushed, or dropped elsewhere
+	missRefused     // the last fill was refused: invalidated while it loaded
+	missError       // the last fill failed
+	missUnknown     // the record of this key was overwritten
+	missDamaged     // checksum, digest or decoding failed
+	missOutdated    // stored by a program with another type or format
+
+	bypassRequested // by the caller
+	bypassNoCache   // no Redis is configured
+	bypassOff       // the family is switched off
+
+	errorOpen        // the breaker is open
+	errorTimeout     // the budget was used up
+	errorUnavailable // Redis refused or failed
+	errorUntrusted   // invalidations are being caught up with
+	errorPending     // the key's own invalidation waits for Redis
+
+	outcomes
+)
+
+// explained names the label pair of each outcome.
+var explained = [outcomes]struct {
+	result Result
+	reason string
+}{
+	hit:     {Hit, ""},
+	nearHit: {NearHit, ""},
+
+	staleRevalidating: {Stale, "revalidating"},
+	staleOriginSlow:   {Stale, "origin_slow"},
+	staleOriginFailed: {Stale, "origin_failed"},
+
+	missFirstSeen:   {Miss, "first_seen"},
+	missExpired:     {Miss, "expired"},
+	missInvalidated: {Miss, "invalidated"},
+	missLost:        {Miss, "lost"},
+	missRefused:     {Miss, "refused"},
+	missError:       {Miss, "error"},
+	missUnknown:     {Miss, "unknown"},
+	missDamaged:     {Miss, "damaged"},
+	missOutdated:    {Miss, "outdated"},
+
+	bypassRequested: {Bypass, "requested"},
+	bypassNoCache:   {Bypass, "no_cache"},
+	bypassOff:       {Bypass, "switched_off"},
+
+	errorOpen:        {Error, "breaker_open"},
+	errorTimeout:     {Error, "timeout"},
+	errorUnavailable: {Error, "unavailable"},
+	errorUntrusted:   {Error, "untrusted"},
+	errorPending:     {Error, "invalidation_pending"},
+}
+
+func (o outcome) result() Result { return explained[o].result }
+func (o outcome) reason() string { return explained[o].reason }
+
+// served reports whether the cache, and not the origin, gave the answer.
+func (o outcome) served() bool { return o <= staleOriginFailed }

@@ -37,10 +37,10 @@ func (c *Cache) Stats() Stats {
 	for _, f := range families.All() {
 		s.Families[f.Name] = FamilyStats{
 			Lookups: make(map[Result]uint64),
-			Hit:     histogramOf(c.metrics.fetches[f][Hit]),
-			Miss:    histogramOf(c.metrics.fetches[f][Miss]),
-			Bypass:  histogramOf(c.metrics.fetches[f][Bypass]),
-			Origin:  histogramOf(c.metrics.loads[f]),
+			Hit:     histogramOf(c.view(f).duration(opFetch, Hit)),
+			Miss:    histogramOf(c.view(f).duration(opFetch, Miss)),
+			Bypass:  histogramOf(c.view(f).duration(opFetch, Bypass)),
+			Origin:  histogramOf(c.view(f).origin),
 		}
 	}
 	for _, m := range collect(c.metrics.lookups) {

@@ -281,7 +281,7 @@ func TestMetricsAndHealth(t *testing.T) {
 	s := openSite(t)
 	s.ask("GET", "/api/menu", "")
 	answer, text := s.ask("GET", "/metrics", "", "Accept", "application/openmetrics-text; version=1.0.0")
-	if !strings.Contains(text, `ogcache_lookups_total{family="menu_items",reason="unknown",result="miss"} 1.0`) ||
+	if !strings.Contains(text, `ogcache_lookups_total{family="menu_items",reason="first_seen",result="miss"} 1.0`) ||
 		!strings.Contains(text, `ogcache_operation_duration_seconds_bucket{family="menu_items",operation="fetch",result="miss"`) ||
 		!strings.HasPrefix(answer.Header.Get("Content-Type"), "application/openmetrics-text") {
 		t.Errorf("as %s:\n%.2000s", answer.Header.Get("Content-Type"), text)

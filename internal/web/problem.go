@@ -8,6 +8,7 @@ import (
 
 	"github.com/oglab/ogcache/internal/agent"
 	"github.com/oglab/ogcache/internal/families"
+	"github.com/oglab/ogcache/internal/instrumented"
 	"github.com/oglab/ogcache/internal/origin"
 )
 
@@ -46,6 +47,8 @@ func problemOf(err error) *problem {
 		return newProblem(http.StatusBadRequest, err.Error())
 	case errors.Is(err, agent.ErrCacheUnavailable):
 		return newProblem(http.StatusServiceUnavailable, "Redis is not available: nothing was changed; reads are served from the database meanwhile")
+	case errors.Is(err, instrumented.ErrOverloaded):
+		return newProblem(http.StatusServiceUnavailable, "the database is busy: as many reads as allowed are running; try again shortly")
 	case errors.Is(err, context.DeadlineExceeded):
 		return newProblem(http.StatusGatewayTimeout, "the database did not answer in time")
 	default:
@@ -59,7 +62,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		return // nobody is there to read it
 	}
 	p := problemOf(err)
-	if p.Status >= http.StatusInternalServerError {
+	if p.Status >= http.StatusInternalServerError && !errors.Is(err, instrumented.ErrOverloaded) {
 		s.Logger.ErrorContext(r.Context(), "request failed", "method", r.Method, "route", r.Pattern, "status", p.Status, "error", err)
 	}
 	h := w.Header()
