@@ -84,11 +84,15 @@ func encodeValue(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-func decodeValue[T any](payload []byte) (v T, err error) {
-	if b, ok := any(&v).(*[]byte); ok {
-		*b = payload
-		return v, nil
+func decodeValue[T any](payload []byte) (T, error) {
+	if b, ok := any(payload).(T); ok {
+		return b, nil
 	}
+	return unmarshal[T](payload)
+}
+
+// unmarshal is apart so that values that need none of it stay off the heap.
+func unmarshal[T any](payload []byte) (v T, err error) {
 	return v, json.Unmarshal(payload, &v)
 }
 

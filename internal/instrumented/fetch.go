@@ -20,8 +20,8 @@ import (
 // The load runs on a context of its own that ends after the load timeout; the
 // caller's context only bounds the caller's wait.
 func (t Typed[T]) Fetch(ctx context.Context, id string, loader func(context.Context) (T, error)) (T, error) {
-	if a, ok := t.lookNear(ctx, id, opFetch); ok {
-		t.tend(ctx, id, a.envelope, loader)
+	if a, now, ok := t.lookNear(ctx, id, opFetch); ok {
+		t.tend(ctx, id, a.envelope, now, loader)
 		return t.reply(a)
 	}
 	key, err := t.view.family.Key(id)
@@ -33,8 +33,10 @@ func (t Typed[T]) Fetch(ctx context.Context, id string, loader func(context.Cont
 	a := t.look(&l)
 	switch {
 	case a.found:
-		t.tend(l.ctx, id, a.envelope, loader)
+		t.tend(l.ctx, id, a.envelope, l.start, loader)
 		return t.reply(a)
+	case ctx.Err() != nil:
+		return *new(T), ctx.Err()
 	case l.outcome.result() == Bypass:
 		return load(l.ctx, t.cache, t.view, loader)
 	case a.expired && !a.envelope.absent() && t.view.staleFor > 0:

@@ -51,7 +51,49 @@ type ask struct {
 
 func newGather(c *Cache) *gather { return &gather{cache: c} }
 
+// get reads the key at once, on the caller's own context, where no other read
+// is under way.
 func (g *gather) get(ctx context.Context, key families.Key) ([]byte, time.Time, error) {
+	a := &ask{key: key}
+	if g.alone(a) {
+		err := g.cache.step(ctx, func(ctx context.Context) (err error) {
+			a.by, _ = ctx.Deadline()
+			a.raw, err = g.cache.redis.get(ctx, key)
+			return err
+		})
+		g.mu.Lock()
+		if len(g.waiting) > 0 {
+			go g.send()
+		} else {
+			g.senders--
+		}
+		g.mu.Unlock()
+		return a.raw, a.by, err
+	}
+	return g.wait(ctx, a)
+}
+
+// alone reports whether the caller may ask for itself. Otherwise its question
+// is sent with others.
+func (g *gather) alone(a *ask) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.senders == 0 {
+		g.senders++
+		return true
+	}
+	a.done = make(chan struct{})
+	g.waiting = append(g.waiting, a)
+	if g.senders < gatherers {
+		g.senders++
+		go g.send()
+	}
+	return false
+}
+
+// wait waits for a question that was sent with others, on the caller's own
+// context and budget.
+func (g *gather) wait(ctx context.Context, a *ask) ([]byte, time.Time, error) {
 	c := g.cache
 	if !c.breaker.TryAcquirePermit() {
 		return nil, time.Time{}, errOpen
@@ -62,8 +104,6 @@ func (g *gather) get(ctx context.Context, key families.Key) ([]byte, time.Time, 
 	if left <= 0 {
 		return nil, time.Time{}, errBudget
 	}
-	a := &ask{key: key, done: make(chan struct{})}
-	g.add(a)
 	late := time.NewTimer(left)
 	defer late.Stop()
 	select {
@@ -75,16 +115,6 @@ func (g *gather) get(ctx context.Context, key families.Key) ([]byte, time.Time, 
 	case <-late.C:
 		c.judge(ctx, errBudget)
 		return nil, time.Time{}, errBudget
-	}
-}
-
-func (g *gather) add(a *ask) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.waiting = append(g.waiting, a)
-	if g.senders < gatherers {
-		g.senders++
-		go g.send()
 	}
 }
 

@@ -121,34 +121,34 @@ func (n *near) flush() {
 }
 
 // lookNear answers from the near cache, and counts and times that as a lookup
-// of its own; otherwise it leaves no trace.
-func (t Typed[T]) lookNear(ctx context.Context, id string, op operation) (a answer[T], ok bool) {
+// of its own; otherwise it leaves no trace. now is when it was asked.
+func (t Typed[T]) lookNear(ctx context.Context, id string, op operation) (a answer[T], now time.Time, ok bool) {
 	n, c := t.view.near, t.cache
 	if n == nil {
-		return a, false
+		return a, now, false
 	}
-	start := time.Now()
+	now = time.Now()
 	r := requestFrom(ctx)
-	if !n.tracking.inUse(start) || r.Bypasses() || t.view.off.Load() || !c.trust.trusted() || c.drops.waiting.Load() > 0 {
-		return a, false
+	if !n.tracking.inUse(now) || r.Bypasses() || t.view.off.Load() || !c.trust.trusted() || c.drops.waiting.Load() > 0 {
+		return a, now, false
 	}
 	v, ok := n.values.GetIfPresent(id)
-	if !ok || !start.Before(v.envelope.expires) {
-		return a, false
+	if !ok || !now.Before(v.envelope.expires) {
+		return a, now, false
 	}
 	if a.value, ok = v.value.(T); !ok {
-		return a, false
+		return a, now, false
 	}
 	a.envelope, a.found = v.envelope, true
 	t.view.lookups[nearHit].Inc()
-	t.view.operation(ctx, op, NearHit, time.Since(start))
+	t.view.operation(ctx, op, NearHit, time.Since(now))
 	r.add(Lookup{t.view.family, NearHit})
-	t.report(ctx, id, op, start)
-	return a, true
+	t.report(ctx, id, op)
+	return a, now, true
 }
 
 // report tells the observer and the trace of a near hit.
-func (t Typed[T]) report(ctx context.Context, id string, op operation, start time.Time) {
+func (t Typed[T]) report(ctx context.Context, id string, op operation) {
 	recording := trace.SpanFromContext(ctx).IsRecording()
 	if t.cache.observer == nil && !recording {
 		return
@@ -163,6 +163,6 @@ func (t Typed[T]) report(ctx context.Context, id string, op operation, start tim
 	if recording {
 		l := t.cache.begin(ctx, t.view, key, op)
 		l.span.SetAttributes(attribute.Bool("cache.hit", true), attribute.String("ogcache.result", string(NearHit)))
-		l.span.End(trace.WithTimestamp(time.Now()))
+		l.span.End()
 	}
 }

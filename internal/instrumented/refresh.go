@@ -47,9 +47,9 @@ const (
 
 // chore decides, cheaply, whether a value that was just served is to be
 // refreshed or compared with the origin.
-func (c *Cache) chore(e envelope) chore {
+func (c *Cache) chore(e envelope, now time.Time) chore {
 	switch {
-	case e.loadTime > 0 && early(time.Until(e.expires), e.loadTime, rand.Float64):
+	case e.loadTime > 0 && early(e.expires.Sub(now), e.loadTime, rand.Float64):
 		return refreshIt
 	case c.freshness.sampled():
 		return checkIt
@@ -58,8 +58,8 @@ func (c *Cache) chore(e envelope) chore {
 }
 
 // tend does, in the background, what a hit gives occasion to.
-func (t Typed[T]) tend(ctx context.Context, id string, e envelope, loader func(context.Context) (T, error)) {
-	todo := t.cache.chore(e)
+func (t Typed[T]) tend(ctx context.Context, id string, e envelope, now time.Time, loader func(context.Context) (T, error)) {
+	todo := t.cache.chore(e, now)
 	if todo == nothingToDo {
 		return
 	}

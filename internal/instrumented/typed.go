@@ -53,7 +53,7 @@ func (t Typed[T]) isAbsent(err error) bool { return t.absent != nil && errors.Is
 // answer in time. It takes no lease and loads nothing. An invalid id is an
 // error.
 func (t Typed[T]) Get(ctx context.Context, id string) (T, bool, error) {
-	if a, ok := t.lookNear(ctx, id, opGet); ok {
+	if a, _, ok := t.lookNear(ctx, id, opGet); ok {
 		return a.value, !a.envelope.absent(), nil
 	}
 	key, err := t.view.family.Key(id)
