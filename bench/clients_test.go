@@ -3,6 +3,7 @@ package bench
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -167,6 +168,11 @@ func (t *trips) dial(ctx context.Context, network, addr string) (net.Conn, error
 		return nil, err
 	}
 	return &tripConn{TCPConn: conn.(*net.TCPConn), trips: t}, nil
+}
+
+// dialRueidis is dial as rueidis wants it.
+func (t *trips) dialRueidis(ctx context.Context, addr string, _ *net.Dialer, _ *tls.Config) (net.Conn, error) {
+	return t.dial(ctx, "tcp", addr)
 }
 
 // report gives the round trips per operation. What connecting and background

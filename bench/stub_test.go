@@ -32,22 +32,27 @@ type stubConn struct {
 	closed  bool
 }
 
-// The commands that are answered by themselves, as clients send them.
+// The commands that are answered by themselves, as clients send them, and the
+// answers.
 var (
 	getCommand   = []byte("\r\nget\r\n")
 	helloCommand = []byte("\r\nhello\r\n")
 	pingCommand  = []byte("\r\nPING\r\n")
+
+	okReply      = []byte("+OK\r\n")
+	unknownReply = []byte("-ERR unknown command 'hello'\r\n")
+	pongReply    = []byte("+PONG\r\n")
 )
 
 func (c *stubConn) Write(p []byte) (int, error) {
-	reply := []byte("+OK\r\n")
+	reply := okReply
 	switch {
 	case bytes.Contains(p[:min(len(p), 16)], getCommand):
 		reply = c.stub.reply
 	case bytes.Contains(p, helloCommand):
-		reply = []byte("-ERR unknown command 'hello'\r\n")
+		reply = unknownReply
 	case bytes.Contains(bytes.ToUpper(p), pingCommand):
-		reply = []byte("+PONG\r\n")
+		reply = pongReply
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
