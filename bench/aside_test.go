@@ -31,6 +31,7 @@ type fetch func(ctx context.Context, name string, v []byte) ([]byte, error)
 func asides() []aside {
 	return []aside{
 		{"ogcache", "", openOgcache(instrumented.Options{})},
+		{"ogcache-batched", "", openOgcache(instrumented.Options{BatchReads: true})},
 		{"go-redis-cache", "plain:", openGoRedisCache},
 		{"rueidisaside", "plain:", openRueidisaside},
 	}

@@ -35,6 +35,7 @@ func BenchmarkConcurrentHit(b *testing.B) {
 			})
 		}},
 		impl{"ogcache", concurrentHits(server.Addr, users, v, instrumented.Options{})},
+		impl{"ogcache-batched", concurrentHits(server.Addr, users, v, instrumented.Options{BatchReads: true})},
 	)
 }
 
