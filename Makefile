@@ -35,8 +35,8 @@ screenshot: ## take docs/overview.png of a running demo
 	scripts/screenshot
 
 .PHONY: bench
-bench: ## run the benchmarks
-	go test -run '^$$' -bench . -benchmem -timeout 30m ./...
+bench: ## compare the cache client with its peers, BENCH_COUNT=10 rounds
+	scripts/bench
 
 .PHONY: prove
 prove: test bench ## run the tests and the benchmarks
