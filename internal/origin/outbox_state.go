@@ -69,14 +69,14 @@ select from ogcache.outbox_coverage for update`); err != nil {
 		if _, err := tx.Exec(ctx, `
 do $$
 declare
-    t record;
+    found record;
 begin
-    for t in
+    for found in
         select c.relname, t.tgname from pg_catalog.pg_trigger t
         join pg_catalog.pg_class c on c.oid = t.tgrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
         where n.nspname = 'ogcache' and t.tgname like 'outbox\_%' order by c.relname, t.tgname
     loop
-        execute format('alter table ogcache.%I `+action+` trigger %I', t.relname, t.tgname);
+        execute format('alter table ogcache.%I `+action+` trigger %I', found.relname, found.tgname);
     end loop;
 end
 $$`); err != nil {

@@ -39,13 +39,15 @@ create table ogcache.trusted_servers (
 );
 
 -- Records ids without repetition, at most 500 in a row. Each family takes one
--- kind of id, so ids that belong together may be in different rows.
+-- kind of id, so ids that belong together may be in different rows. (A function
+-- in SQL would be planned at every call.)
 create function ogcache.record_change(
     entity text, user_ids text[] default null, telegram_ids text[] default null,
     conversation_ids text[] default null, token_digests text[] default null
 ) returns void
-language sql
+language plpgsql
 as $$
+begin
     insert into ogcache.outbox (entity, user_ids, telegram_ids, conversation_ids, token_digests)
     select record_change.entity,
            coalesce(array_agg(id) filter (where kind = 1), '{}'),
@@ -62,13 +64,16 @@ as $$
         ) ids
         where id is not null
     ) numbered
-    group by chunk
+    group by chunk;
+end
 $$;
 
 create function ogcache.record_all(entity text) returns void
-language sql
+language plpgsql
 as $$
-    insert into ogcache.outbox (entity, everything) values (record_all.entity, true)
+begin
+    insert into ogcache.outbox (entity, everything) values (record_all.entity, true);
+end
 $$;
 
 -- The triggers' functions. They run with their owner's rights, so that whoever
