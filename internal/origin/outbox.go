@@ -28,43 +28,56 @@ func scanEntry(row pgx.CollectableRow) (e outboxEntry, err error) {
 	return e, err
 }
 
-// seconds is a duration as make_interval takes it.
-func seconds(d time.Duration) float64 { return d.Seconds() }
-
 // Deliver gives drop the oldest pending changes of the outbox, at most limit of
 // those that are older than grace, and marks them done once it returns nil.
 // They are claimed meanwhile: who delivers at the same time gets others. When
 // drop or the process fails they stay pending, so each change is delivered at
-// least once. It returns how many were done. ctx alone bounds it.
+// least once. It returns how many were done. QueryTimeout bounds each of its
+// statements, drop has to bound itself.
 func (p *Postgres) Deliver(ctx context.Context, grace time.Duration, limit int, drop func(context.Context, []families.Change) error) (int, error) {
-	var ids []int64
-	err := pgx.BeginTxFunc(ctx, p.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
-		rows, _ := tx.Query(ctx, `
+	n, err := p.deliver(ctx, grace, limit, drop)
+	if err != nil {
+		return 0, fmt.Errorf("delivering the outbox: %w", err)
+	}
+	return n, nil
+}
+
+func (p *Postgres) deliver(ctx context.Context, grace time.Duration, limit int, drop func(context.Context, []families.Change) error) (int, error) {
+	within, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	tx, err := p.pool.BeginTx(within, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	if err != nil {
+		return 0, err
+	}
+	defer func() {
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.timeout)
+		defer cancel()
+		_ = tx.Rollback(within) // a connection that cannot is closed
+	}()
+	rows, _ := tx.Query(within, `
 select `+entryColumns+`
 from ogcache.outbox o
 where o.done_at is null and o.created_at <= now() - make_interval(secs => $1)
 order by o.transaction, o.id
 limit $2
-for update of o skip locked`, seconds(grace), limit)
-		entries, err := pgx.CollectRows(rows, scanEntry)
-		if err != nil || len(entries) == 0 {
-			return err
-		}
-		changes := make([]families.Change, len(entries))
-		ids = make([]int64, len(entries))
-		for i, e := range entries {
-			changes[i], ids[i] = e.Change, e.id
-		}
-		if err := drop(ctx, changes); err != nil {
-			return err
-		}
-		_, err = tx.Exec(ctx, "update ogcache.outbox set done_at = clock_timestamp() where id = any($1)", ids)
-		return err
-	})
-	if err != nil {
-		return 0, fmt.Errorf("delivering the outbox: %w", err)
+for update of o skip locked`, grace.Seconds(), limit)
+	entries, err := pgx.CollectRows(rows, scanEntry)
+	if err != nil || len(entries) == 0 {
+		return 0, err
 	}
-	return len(ids), nil
+	changes, ids := make([]families.Change, len(entries)), make([]int64, len(entries))
+	for i, e := range entries {
+		changes[i], ids[i] = e.Change, e.id
+	}
+	if err := drop(ctx, changes); err != nil {
+		return 0, err
+	}
+	within, cancel = context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	if _, err := tx.Exec(within, "update ogcache.outbox set done_at = clock_timestamp() where id = any($1)", ids); err != nil {
+		return 0, err
+	}
+	return len(ids), tx.Commit(within)
 }
 
 // MarkDelivered marks done what the transactions of the changes recorded and
@@ -113,13 +126,13 @@ select `+entryColumns+` from ogcache.outbox o where o.done_at is null order by o
 func (p *Postgres) DeliveredChanges(ctx context.Context, since time.Duration, limit int) (changes []families.Change, complete bool, err error) {
 	covered, err := selectRow(ctx, p, &statement{"SELECT", "ogcache.outbox_coverage", `
 select since <= now() - make_interval(secs => $1) and ` + outboxEnabled + ` from ogcache.outbox_coverage`},
-		pgx.RowTo[bool], seconds(since))
+		pgx.RowTo[bool], since.Seconds())
 	if err != nil || !covered {
 		return nil, false, err
 	}
 	changes, more, err := p.someChanges(ctx, limit, `
 select `+entryColumns+` from ogcache.outbox o
-where o.done_at >= now() - make_interval(secs => $2) order by o.done_at limit $1`, seconds(since))
+where o.done_at >= now() - make_interval(secs => $2) order by o.done_at limit $1`, since.Seconds())
 	return changes, !more, err
 }
 
@@ -162,6 +175,6 @@ with old_revocations as (
 delete from ogcache.outbox where id in (
     select id from ogcache.outbox
     where done_at < now() - make_interval(secs => $1) order by done_at limit $2 for update skip locked)`},
-		seconds(keep), limit)
+		keep.Seconds(), limit)
 	return int(n), err
 }
