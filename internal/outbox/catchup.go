@@ -66,10 +66,26 @@ func (w *Worker) catchUp(ctx context.Context, servers []string, drop func(contex
 		w.logger.InfoContext(ctx, "the outbox cannot tell all that changed, the cache is cleared")
 		err = w.clear(ctx, families.Changeable())
 	}
+	if err == nil {
+		err = w.settle(ctx, pending)
+	}
 	if err != nil {
 		return err
 	}
 	return w.trust(ctx, servers)
+}
+
+// settle marks what was pending and has been dropped, so that the worker does
+// not drop again what readers and a warm-up store from now on. Not so for
+// sessions: the auth service may not have ended one whose logout is recorded.
+func (w *Worker) settle(ctx context.Context, pending []families.Change) error {
+	pending = slices.DeleteFunc(pending, func(c families.Change) bool { return c.Entity == families.Session })
+	for batch := range slices.Chunk(pending, reportBatch) {
+		if _, err := w.source.MarkDelivered(ctx, batch); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *Worker) replay(ctx context.Context, changes []families.Change, drop func(context.Context, []families.Key) error) error {

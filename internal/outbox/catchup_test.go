@@ -73,24 +73,51 @@ func TestCatchUp(t *testing.T) {
 		old, done := db.create(t, "old"), db.create(t, "done")
 		db.deliverAll(t)
 		db.exec(t, "update ogcache.outbox set done_at = now() - interval '61 minutes' where user_ids = '{old}'")
-		pending := db.create(t, "pending")
+		// What a catch-up delivers is delivered to the one after.
+		n := 0
+		pending := func() []string {
+			n++
+			keys := db.create(t, fmt.Sprint("pending", n))
+			done = append(done, keys...)
+			return keys
+		}
+		all := func() []string {
+			pending()
+			return slices.Clone(done)
+		}
 		a := start(t, db)
-		a.catchesUp("a first start", []string{"s1"}, slices.Concat(pending, done))
-		a.catchesUp("after an outage", []string{"s1"}, pending)
-		start(t, db).catchesUp("another process", []string{"s1"}, pending)
-		start(t, db).catchesUp("one of two servers is new", []string{"s1", "s2"}, slices.Concat(pending, done))
-		a.catchesUp("the process moved to where others have been", []string{"s2"}, slices.Concat(pending, done))
-		a.catchesUp("and stays there", []string{"s2"}, pending)
-		a.catchesUp("the same in another order", []string{"s1", "s2"}, slices.Concat(pending, done))
-		a.catchesUp("the same in another order", []string{"s2", "s1"}, pending)
+		a.catchesUp("a first start", []string{"s1"}, all())
+		a.catchesUp("after an outage", []string{"s1"}, pending())
+		a.catchesUp("when nothing is pending", []string{"s1"}, nil)
+		start(t, db).catchesUp("another process", []string{"s1"}, pending())
+		start(t, db).catchesUp("one of two servers is new", []string{"s1", "s2"}, all())
+		a.catchesUp("the process moved to where others have been", []string{"s2"}, all())
+		a.catchesUp("and stays there", []string{"s2"}, pending())
+		a.catchesUp("more servers", []string{"s1", "s2"}, all())
+		a.catchesUp("the same in another order", []string{"s2", "s1"}, pending())
 		for range 2 {
 			b := start(t, db)
-			b.catchesUp("one cannot be told", []string{"s1", ""}, slices.Concat(pending, done))
-			b.catchesUp("one cannot be told still", []string{"s1", ""}, slices.Concat(pending, done))
-			b.catchesUp("none is known", nil, slices.Concat(pending, done))
+			b.catchesUp("one cannot be told", []string{"s1", ""}, all())
+			b.catchesUp("one cannot be told still", []string{"s1", ""}, all())
+			b.catchesUp("none is known", nil, all())
 		}
 		db.exec(t, "update ogcache.outbox set done_at = now() - interval '59 minutes' where user_ids = '{old}'")
-		a.catchesUp("an unknown server", []string{"s3"}, slices.Concat(pending, done, old))
+		a.catchesUp("an unknown server", []string{"s3"}, append(all(), old...))
+	})
+}
+
+// TestCatchUpLeavesLogoutsPending sees that a session is dropped again once the
+// auth service has ended it for certain.
+func TestCatchUpLeavesLogoutsPending(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, db database) {
+		db.covered(t)
+		change, err := db.RecordRevocation(t.Context(), families.TokenDigest("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := start(t, db)
+		p.catchesUp("with a logout under way", []string{"s1"}, names(change.Keys()))
+		p.catchesUp("and again", []string{"s1"}, names(change.Keys()))
 	})
 }
 
@@ -123,6 +150,7 @@ func TestCatchUpTrustsOnlyWhatItFinished(t *testing.T) {
 		}
 		p.client.fail(nil)
 		p.catchesUp("another try", []string{"s1"}, done)
+		p.catchesUp("and once more", []string{"s1"}, nil)
 	})
 }
 
@@ -142,6 +170,7 @@ select 'user', array_agg('u' || n) from generate_series(1, 100000) n group by n 
 		if got := first.client.take(); len(got) != 200_000 || first.client.largest > 500 || first.worker.takeCleared() != nil {
 			t.Errorf("at the limit %d keys are dropped in batches of at most %d", len(got), first.client.largest)
 		}
+		db.exec(t, `update ogcache.outbox set done_at = null`)
 		db.exec(t, `insert into ogcache.outbox (entity, user_ids) values ('user', '{u0}')`)
 		start(t, db).clears("too many pending changes", []string{"s1"})
 		db.deliverAll(t)
