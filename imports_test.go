@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"internal/scenarios":    {"internal/families"},
 	"internal/views":        {"internal/families"},
 	"internal/keyspace":     {"internal/families"},
+	"internal/outbox":       {"internal/families", "internal/origin"},
 	"internal/agent":        {"internal/families", "internal/instrumented", "internal/origin"},
 	"internal/checklist":    {"internal/families", "internal/instrumented", "internal/origin"},
 	"internal/lab": {
@@ -49,8 +50,8 @@ var mayImport = map[string][]string{
 	".": {"xk6-ogcache"},
 	"cmd/dashboard": {
 		"internal/families", "internal/telemetry", "internal/config", "internal/instrumented", "internal/origin",
-		"internal/scenarios", "internal/keyspace", "internal/agent", "internal/checklist", "internal/lab",
-		"internal/views", "internal/web",
+		"internal/scenarios", "internal/keyspace", "internal/outbox", "internal/agent", "internal/checklist",
+		"internal/lab", "internal/views", "internal/web",
 	},
 	"cmd/loadgen": {
 		"internal/families", "internal/telemetry", "internal/config", "internal/instrumented", "internal/origin",

@@ -15,6 +15,7 @@ import (
 	"github.com/oglab/ogcache/internal/instrumented"
 	"github.com/oglab/ogcache/internal/keyspace"
 	"github.com/oglab/ogcache/internal/origin"
+	"github.com/oglab/ogcache/internal/outbox"
 )
 
 // noCredentials is the guide's warning (R6).
@@ -46,6 +47,7 @@ type backend struct {
 	cache    *instrumented.Cache
 	keys     *keyspace.Reader // nil without Redis
 	database *origin.Postgres // nil until openDatabase
+	outbox   *outbox.Worker   // nil until openDatabase, and without Redis
 	agent    *agent.Agent     // nil until openDatabase
 }
 
@@ -98,6 +100,13 @@ func (b *backend) openDatabase(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	options := agent.Options{Logger: b.observed.logger}
+	if b.redis != nil {
+		if b.outbox, err = b.newOutbox(); err != nil {
+			return err
+		}
+		options.Delivered = b.outbox.Delivered
+	}
 	var auth agent.Authenticator = b.database
 	if s := b.config.Supabase; s != nil {
 		auth = origin.NewSupabase(s.URL, s.AnonKey.Reveal(), &http.Client{
@@ -106,8 +115,9 @@ func (b *backend) openDatabase(ctx context.Context) (err error) {
 				otelhttp.WithTracerProvider(b.observed.traces.TracerProvider),
 				otelhttp.WithPropagators(b.observed.traces.Propagator)),
 		})
+		options.Revocations = b.database
 	}
-	b.agent = agent.New(b.cache, b.database, auth, agent.Options{Logger: b.observed.logger})
+	b.agent = agent.New(b.cache, b.database, auth, options)
 	return nil
 }
 

@@ -48,6 +48,7 @@ func commands() []command {
 			"serve a live dashboard on embedded parts, with traffic", demo},
 		{"serve", "[--addr A]", "serve, configured by the environment (see .env.example)", serve},
 		{"migrate", "", "bring ogcache's schema in PostgreSQL up to date", migrate},
+		{"outbox", "[on|off] [--json]", "show the outbox of invalidations, or switch its recording", outboxCommand},
 		{"seed", "[--users N] [--seed S] --tokens FILE", "fill PostgreSQL with test users and write their tokens", seed},
 		{"warmup", "[--menu] [--json]", "load what readers will ask for first", warmup},
 		{"stats", "[--json]", "count keys, bytes and lifetimes per family", stats},

@@ -60,6 +60,7 @@ func serve(ctx context.Context, p *program, args []string) error {
 	defer stop()
 	if b.keys != nil {
 		background.Go(func() { b.keys.Run(working) })
+		background.Go(func() { b.outbox.Run(working) })
 		background.Go(func() { b.warm(working) })
 	}
 	fmt.Fprintf(p.stdout, "ogcache on http://%s · %s\n", listener.Addr(), b.describe())

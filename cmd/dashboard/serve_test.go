@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/oglab/ogcache/internal/origin"
@@ -48,6 +49,20 @@ func (i installation) run(code int, args ...string) string {
 	return p.Stdout()
 }
 
+// exec runs SQL past the program.
+func (i installation) exec(sql string, args ...any) {
+	i.t.Helper()
+	ctx := i.t.Context()
+	db, err := pgx.Connect(ctx, strings.TrimPrefix(i.env[1], "DATABASE_URL="))
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	defer db.Close(ctx)
+	if _, err := db.Exec(ctx, sql, args...); err != nil {
+		i.t.Fatal(err)
+	}
+}
+
 func (i installation) seed() []origin.Identity {
 	i.t.Helper()
 	tokens := filepath.Join(i.t.TempDir(), "tokens")
@@ -62,6 +77,8 @@ func (i installation) seed() []origin.Identity {
 func TestServeOnRealServers(t *testing.T) {
 	i := install(t)
 	people := i.seed()
+	// What the seeding changed would be dropped again while it is warmed up.
+	i.exec("update ogcache.outbox set done_at = now()")
 	p := i.start("serve", "--addr", "127.0.0.1:0")
 	url := p.WaitLine(30*time.Second, `ogcache on (http://\S+) `)[1]
 	p.WaitLine(30*time.Second, `warmed up`)
@@ -174,6 +191,78 @@ func TestOperatorsCommands(t *testing.T) {
 	if code := p.Wait(60 * time.Second); code != exitFailed || !strings.Contains(p.Output(), "does not answer") {
 		t.Errorf("warmup without Redis ended with %d:\n%s", code, p.Output())
 	}
+}
+
+// TestServeDropsWhatSQLChanged reads a profile, changes it past the program,
+// and sees the new one long before the old would expire.
+func TestServeDropsWhatSQLChanged(t *testing.T) {
+	i := install(t)
+	people := i.seed()
+	i.env = append(i.env, "OGCACHE_WARMUP=false")
+	url := i.start("serve", "--addr", "127.0.0.1:0").WaitLine(30*time.Second, `ogcache on (http://\S+) `)[1]
+	name := func() string {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), "GET", url+"/api/profile", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Authorization", "Bearer "+people[3].Token)
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		var profile struct{ Name string }
+		if err := json.NewDecoder(answer.Body).Decode(&profile); err != nil || answer.StatusCode != 200 {
+			t.Fatalf("a profile got %d, %v", answer.StatusCode, err)
+		}
+		return profile.Name
+	}
+	name()
+	i.exec("update ogcache.users set name = 'By Hand' where id = $1", people[3].UserID)
+	deadline := time.Now().Add(30 * time.Second)
+	for name() != "By Hand" {
+		if time.Now().After(deadline) {
+			t.Fatal("the old name is served still")
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if metrics := get(t, 200, url+"/metrics"); !strings.Contains(metrics, "ogcache_outbox_enabled 1") {
+		t.Error("/metrics does not tell that the outbox is on")
+	}
+}
+
+func TestOutboxCommand(t *testing.T) {
+	i := install(t)
+	state := func(args ...string) (s struct {
+		Enabled       bool
+		Pending       int
+		OldestSeconds float64
+	}) {
+		t.Helper()
+		if err := json.Unmarshal([]byte(i.run(exitOK, append([]string{"outbox", "--json"}, args...)...)), &s); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	if s := state(); !s.Enabled || s.Pending != 0 {
+		t.Errorf("at first it is %+v", s)
+	}
+	if s := state("off"); s.Enabled {
+		t.Errorf("switched off it is %+v", s)
+	}
+	i.seed()
+	if s := state(); s.Enabled || s.Pending != 0 {
+		t.Errorf("after a change while it was off it is %+v", s)
+	}
+	if s := state("on"); !s.Enabled || s.Pending != 4 {
+		t.Errorf("switched on it is %+v, want a change of each entity", s)
+	}
+	if out := i.run(exitOK, "outbox"); !strings.HasPrefix(out, "the outbox is on: changes are recorded\n4 changes are pending, the oldest for ") {
+		t.Errorf("outbox prints %q", out)
+	}
+	i.run(exitUsage, "outbox", "maybe")
+	i.run(exitUsage, "outbox", "on", "off")
 }
 
 func TestAllConfigurationErrorsAtOnce(t *testing.T) {

@@ -37,8 +37,20 @@ type Authenticator interface {
 	Revoke(ctx context.Context, token string) error
 }
 
+// Revocations records logouts durably before an auth service outside the store
+// is told.
+type Revocations interface {
+	RecordRevocation(ctx context.Context, tokenDigest string) (families.Change, error)
+}
+
 // Options are an Agent's settings. The zero value works.
 type Options struct {
+	// Revocations is needed where the Authenticator's sessions are not the
+	// store's own, whose changes are recorded with them. nil records nothing.
+	Revocations Revocations
+	// Delivered is told of each change whose keys have all been dropped. It must
+	// not wait. nil tells nobody.
+	Delivered func(families.Change)
 	// WarmUsers is how many recently active users a warm-up covers. 0 means 500.
 	WarmUsers int
 	Logger    *slog.Logger // nil discards
@@ -46,11 +58,13 @@ type Options struct {
 
 // Agent is safe for concurrent use.
 type Agent struct {
-	cache     *instrumented.Cache
-	store     Store
-	auth      Authenticator
-	warmUsers int
-	logger    *slog.Logger
+	cache       *instrumented.Cache
+	store       Store
+	auth        Authenticator
+	revocations Revocations // may be nil
+	delivered   func(families.Change)
+	warmUsers   int
+	logger      *slog.Logger
 
 	sessions      instrumented.Typed[origin.Session]
 	profiles      instrumented.Typed[origin.Profile]
@@ -66,11 +80,15 @@ func New(cache *instrumented.Cache, store Store, auth Authenticator, o Options) 
 	if o.WarmUsers == 0 {
 		o.WarmUsers = 500
 	}
+	if o.Delivered == nil {
+		o.Delivered = func(families.Change) {}
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return &Agent{
-		cache: cache, store: store, auth: auth, warmUsers: o.WarmUsers, logger: o.Logger,
+		cache: cache, store: store, auth: auth, revocations: o.Revocations, delivered: o.Delivered,
+		warmUsers: o.WarmUsers, logger: o.Logger,
 		sessions: instrumented.For[origin.Session](cache, families.AuthToken).
 			Until(func(s origin.Session) time.Time { return s.ExpiresAt }),
 		profiles:      instrumented.For[origin.Profile](cache, families.UserProfile).KeepAbsent(origin.ErrNotFound),
@@ -113,13 +131,23 @@ func (a *Agent) Bootstrap(ctx context.Context, token string) (Bootstrap, error) 
 	return b, both.Wait()
 }
 
-// outdated drops the keys that a committed write outdates. A drop that Redis
-// does not confirm in time is the cache's to repeat; the write stands.
+// outdated drops the keys that a committed write outdates, and reports that it
+// did. A drop that Redis does not confirm in time is the cache's to repeat; the
+// write stands.
 func (a *Agent) outdated(ctx context.Context, c families.Change) {
+	if a.drop(ctx, c) {
+		a.delivered(c)
+	}
+}
+
+// drop reports whether Redis has dropped the keys of a change.
+func (a *Agent) drop(ctx context.Context, c families.Change) bool {
 	// The write is committed: a caller who leaves now must not leave old values.
 	ctx = context.WithoutCancel(ctx)
 	if err := a.cache.Delete(ctx, c.Keys()...); err != nil {
 		a.logger.WarnContext(ctx, "invalidation is late, it will be repeated",
 			"entity", string(c.Entity), "error", err)
+		return false
 	}
+	return true
 }

@@ -1,5 +1,7 @@
 package families
 
+import "time"
+
 // Entity is a kind of row whose change can outdate cached values.
 type Entity string
 
@@ -11,14 +13,23 @@ const (
 	Session      Entity = "session"
 )
 
+// entities are all of them.
+var entities = []Entity{User, Conversation, Menu, Session}
+
 // Change says which rows were written, with both the old and the new value of
 // every id that moved.
 type Change struct {
-	Entity          Entity   `json:"entity"`
+	Entity Entity `json:"entity"`
+	// All says that every row of the entity may have changed: a table was
+	// truncated. Families says what that outdates, Keys does not.
+	All             bool     `json:"all,omitempty"`
 	UserIDs         []string `json:"user_ids,omitempty"`
 	TelegramIDs     []string `json:"telegram_ids,omitempty"`
 	ConversationIDs []string `json:"conversation_ids,omitempty"`
 	TokenDigests    []string `json:"token_digests,omitempty"`
+	// Transaction is the database transaction that recorded the change in the
+	// outbox, 0 where none did.
+	Transaction uint64 `json:"-"`
 }
 
 // Keys returns every key that the change outdates, in all families. Ids that
@@ -33,6 +44,48 @@ func (c Change) Keys() []Key {
 		}
 	}
 	return keys
+}
+
+// Families returns the families that a change of the entity can outdate, in the
+// order of the table.
+func (c Change) Families() []*Family {
+	some := []string{"1"}
+	any := Change{Entity: c.Entity, UserIDs: some, TelegramIDs: some, ConversationIDs: some, TokenDigests: some}
+	var outdated []*Family
+	for _, f := range table {
+		if len(f.stale(any)) > 0 {
+			outdated = append(outdated, f)
+		}
+	}
+	return outdated
+}
+
+// Changeable returns the families that some change can outdate, in the order of
+// the table.
+func Changeable() []*Family {
+	outdated := make(map[*Family]bool)
+	for _, e := range entities {
+		for _, f := range (Change{Entity: e}).Families() {
+			outdated[f] = true
+		}
+	}
+	var changeable []*Family
+	for _, f := range table {
+		if outdated[f] {
+			changeable = append(changeable, f)
+		}
+	}
+	return changeable
+}
+
+// LongestLifetime returns how long after it was stored a value that some change
+// can outdate may still be in Redis: the longest TTL with its StaleFor.
+func LongestLifetime() time.Duration {
+	var longest time.Duration
+	for _, f := range Changeable() {
+		longest = max(longest, f.TTL+f.StaleFor)
+	}
+	return longest
 }
 
 func on(e Entity, ids func(Change) []string) func(Change) []string {

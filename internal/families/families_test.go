@@ -145,6 +145,27 @@ func TestEveryDerivedKeyIsOutdated(t *testing.T) {
 	}
 }
 
+func TestFamiliesThatAChangeCanOutdate(t *testing.T) {
+	for entity, want := range map[families.Entity][]*families.Family{
+		families.User:         {families.UserProfile, families.UserTelegram, families.AgentContext},
+		families.Conversation: {families.ConversationByID, families.ConversationList, families.AgentContext},
+		families.Menu:         {families.MenuItems},
+		families.Session:      {families.AuthToken},
+		"other":               nil,
+	} {
+		if got := (families.Change{Entity: entity, All: true}).Families(); !slices.Equal(got, want) {
+			t.Errorf("a change of every %s can outdate %v, want %v", entity, got, want)
+		}
+	}
+	all := families.All()
+	if got := families.Changeable(); !slices.Equal(got, all[:len(all)-1]) || all[len(all)-1] != families.Analytics {
+		t.Errorf("changes can outdate %v, want all but analytics", got)
+	}
+	if got := families.LongestLifetime(); got != time.Hour {
+		t.Errorf("the longest lifetime is %v, want a session's hour: nothing outdates analytics", got)
+	}
+}
+
 func TestDigestIsOfTheWholeToken(t *testing.T) {
 	start := strings.Repeat("x", 50)
 	a, b := families.TokenDigest(start+"a"), families.TokenDigest(start+"b")

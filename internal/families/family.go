@@ -42,7 +42,7 @@ type Family struct {
 var (
 	AuthToken = &Family{
 		Name: "auth_token", Title: "Session", Prefix: "auth:token:", TTL: time.Hour,
-		stale: func(c Change) []string { return c.TokenDigests },
+		stale: on(Session, func(c Change) []string { return c.TokenDigests }),
 	}
 	UserProfile = &Family{
 		Name: "user_profile", Title: "Profile", Prefix: "user:profile:", TTL: 5 * time.Minute,

@@ -42,6 +42,7 @@ type conformance struct {
 	people     []person
 	identities []Identity
 	expire     func(token string) // ends a session by its age
+	outbox     bool               // changes are recorded
 }
 
 func TestConformance(t *testing.T) {
@@ -57,19 +58,10 @@ func TestConformance(t *testing.T) {
 				m.mu.Lock()
 				defer m.mu.Unlock()
 				m.sessions[families.TokenDigest(token)].ExpiresAt = time.Now().Add(-time.Second)
-			}}
+			}, false}
 		},
-		"postgres": func(t *testing.T) conformance {
-			p := migratedPostgres(t)
-			ids, err := p.Seed(t.Context(), population, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return conformance{t, p, people, ids, func(token string) {
-				mustExec(t, p, "update ogcache.sessions set expires_at = now() - interval '1 second' where token_digest = $1",
-					families.TokenDigest(token))
-			}}
-		},
+		"postgres":  func(t *testing.T) conformance { return seededPostgres(t, migratedPostgres(t), population, people) },
+		"pgbouncer": func(t *testing.T) conformance { return seededPostgres(t, pooledPostgres(t), population, people) },
 	}
 	cases := map[string]func(conformance){
 		"session":                  testSession,
@@ -97,6 +89,25 @@ func TestConformance(t *testing.T) {
 			}
 		})
 	}
+}
+
+func seededPostgres(t *testing.T, p *Postgres, population Population, people []person) conformance {
+	t.Helper()
+	ids, err := p.Seed(t.Context(), population, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conformance{t, p, people, ids, func(token string) {
+		mustExec(t, p, "update ogcache.sessions set expires_at = now() - interval '1 second' where token_digest = $1",
+			families.TokenDigest(token))
+	}, true}
+}
+
+// recorded checks whether a change names its transaction, and forgets it.
+func (c conformance) recorded(change *families.Change, want bool) {
+	c.Helper()
+	c.equal(change.Transaction != 0, want && c.outbox)
+	change.Transaction = 0
 }
 
 func (c conformance) ok(err error) {

@@ -12,9 +12,10 @@ import (
 
 func testCreateProfile(c conformance) {
 	ctx := c.Context()
-	for range 2 {
+	for i := range 2 {
 		change, err := c.CreateProfile(ctx, "new@user")
 		c.ok(err)
+		c.recorded(&change, i == 0)
 		c.equal(change, families.Change{Entity: families.User, UserIDs: []string{"new@user"}})
 	}
 	p, err := c.Profile(ctx, "new@user")
@@ -47,6 +48,7 @@ func testUpdateProfile(c conformance) {
 	if !p.UpdatedAt.After(old.UpdatedAt) {
 		c.Error("updatedAt did not move")
 	}
+	c.recorded(&change, true)
 	// The look-up by the Telegram id shows this profile too.
 	c.equal(change, families.Change{Entity: families.User, UserIDs: []string{old.UserID}, TelegramIDs: []string{old.TelegramID}})
 	stored, err := c.Profile(ctx, old.UserID)
@@ -130,6 +132,7 @@ func testAddMessage(c conformance) {
 	c.ok(err)
 	c.equal(m, Message{ID: m.ID, Role: "user", Text: text, CreatedAt: m.CreatedAt})
 	c.ok(families.CheckID(m.ID))
+	c.recorded(&change, true)
 	c.equal(change, families.Change{Entity: families.Conversation,
 		UserIDs: []string{before.UserID}, ConversationIDs: []string{before.ID}})
 	after, err := c.Conversation(ctx, before.ID)

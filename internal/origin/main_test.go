@@ -34,6 +34,21 @@ func migratedPostgres(tb testing.TB) *Postgres {
 	return p
 }
 
+// pooledPostgres returns an origin over a fresh database with the schema,
+// behind PgBouncer in transaction mode.
+func pooledPostgres(tb testing.TB) *Postgres {
+	tb.Helper()
+	p, err := OpenPostgres(tb.Context(), testenv.PgBouncer(tb, testenv.Postgres(tb)), PostgresOptions{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(p.Close)
+	if _, err := p.Migrate(tb.Context()); err != nil {
+		tb.Fatal(err)
+	}
+	return p
+}
+
 func mustExec(tb testing.TB, p *Postgres, sql string, args ...any) {
 	tb.Helper()
 	if _, err := p.pool.Exec(tb.Context(), sql, args...); err != nil {

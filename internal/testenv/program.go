@@ -24,6 +24,9 @@ var (
 		title: "the PostgreSQL server", names: []string{"initdb"},
 		glob: "/usr/lib/postgresql/*/bin/initdb", apt: "postgresql",
 	}
+	pgbouncer = program{
+		title: "PgBouncer", names: []string{"pgbouncer"}, glob: "/usr/sbin/pgbouncer", apt: "pgbouncer",
+	}
 	chromium = program{
 		title: "Chromium", apt: "chromium",
 		names: []string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"},

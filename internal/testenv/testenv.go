@@ -1,5 +1,5 @@
 // Package testenv gives tests the real thing: redis-server, PostgreSQL,
-// Chromium and the project's own commands, as child processes that end with
+// PgBouncer, Chromium and the project's own commands, as child processes that end with
 // the test that started them, or at the latest with the test process, however
 // that ends. Everything listens on 127.0.0.1 only. What is not installed fails
 // the test and names the package that brings it.
