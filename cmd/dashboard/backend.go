@@ -44,14 +44,14 @@ type backend struct {
 	config   config.Config
 	observed *observed
 	redis    *instrumented.Redis // nil without Redis
-	cache    *instrumented.Cache
-	keys     *keyspace.Reader // nil without Redis
-	database *origin.Postgres // nil until openDatabase
-	outbox   *outbox.Worker   // nil until openDatabase, and without Redis
-	agent    *agent.Agent     // nil until openDatabase
+	keys     *keyspace.Reader    // nil without Redis
+	database *origin.Postgres    // nil until openDatabase
+	cache    *instrumented.Cache // nil until openAgent
+	outbox   *outbox.Worker      // nil until openAgent, and without Redis
+	agent    *agent.Agent        // nil until openAgent
 }
 
-// open reads the configuration and sets up logs, metrics and the cache client.
+// open reads the configuration and sets up logs, metrics and the Redis client.
 // It does not wait for Redis.
 func (p *program) open(ctx context.Context, hitLines int) (_ *backend, err error) {
 	b := &backend{}
@@ -78,16 +78,10 @@ func (p *program) open(ctx context.Context, hitLines int) (_ *backend, err error
 			return nil, err
 		}
 	}
-	b.cache, err = instrumented.New(instrumented.Options{
-		Redis: b.redis, Budget: b.config.RedisBudget,
-		TTL:        map[*families.Family]time.Duration{families.AuthToken: b.config.AuthTTL},
-		Registerer: b.observed.registry, TracerProvider: b.observed.traces.TracerProvider,
-		Observer: b.observed.lines, Logger: b.observed.logger,
-	})
-	return b, err
+	return b, nil
 }
 
-// openDatabase connects to PostgreSQL and puts the application on top.
+// openDatabase connects to PostgreSQL.
 func (b *backend) openDatabase(ctx context.Context) (err error) {
 	if err := b.config.RequireDatabase(); err != nil {
 		return err
@@ -97,15 +91,35 @@ func (b *backend) openDatabase(ctx context.Context) (err error) {
 	b.database, err = origin.OpenPostgres(ctx, b.config.DatabaseURL.Reveal(), origin.PostgresOptions{
 		TracerProvider: b.observed.traces.TracerProvider,
 	})
-	if err != nil {
-		return err
-	}
+	return err
+}
+
+// openAgent puts the cache client and the application on the database. A
+// reading one catches up with the outbox before it trusts hits, so the schema
+// has to be up to date; a warm-up only stores.
+func (b *backend) openAgent(reading bool) (err error) {
 	options := agent.Options{Logger: b.observed.logger}
+	o := instrumented.Options{
+		Redis: b.redis, Budget: b.config.RedisBudget,
+		TTL:        map[*families.Family]time.Duration{families.AuthToken: b.config.AuthTTL},
+		StaleFor:   b.config.StaleFor,
+		Off:        b.config.Off,
+		MaxLoads:   b.config.MaxLoads,
+		Near:       []*families.Family{families.MenuItems},
+		Registerer: b.observed.registry, TracerProvider: b.observed.traces.TracerProvider,
+		Observer: b.observed.lines, Logger: b.observed.logger,
+	}
 	if b.redis != nil {
 		if b.outbox, err = b.newOutbox(); err != nil {
 			return err
 		}
 		options.Delivered = b.outbox.Delivered
+		if reading {
+			o.Ledger = b.outbox
+		}
+	}
+	if b.cache, err = instrumented.New(o); err != nil {
+		return err
 	}
 	var auth agent.Authenticator = b.database
 	if s := b.config.Supabase; s != nil {

@@ -44,6 +44,9 @@ func warmup(ctx context.Context, p *program, args []string) error {
 	if err := b.openDatabase(ctx); err != nil {
 		return err
 	}
+	if err := b.openAgent(false); err != nil {
+		return err
+	}
 	// The menu first: it is what the guide's command promises.
 	first, err := b.agent.Warmup(ctx, agent.WarmupMenu, nil)
 	if err != nil {

@@ -15,9 +15,7 @@ import (
 func (b *backend) newOutbox() (*outbox.Worker, error) {
 	return outbox.New(outbox.Options{
 		Source: b.database,
-		Drop: func(ctx context.Context, keys []families.Key) error {
-			return b.cache.Delete(ctx, keys...)
-		},
+		Drop:   func(ctx context.Context, keys []families.Key) error { return b.cache.DropNow(ctx, keys) },
 		Clear: func(ctx context.Context, whole []*families.Family) error {
 			for _, f := range whole {
 				if _, err := b.keys.Clear(ctx, keyspace.Family(f), nil); err != nil {

@@ -40,6 +40,9 @@ func serve(ctx context.Context, p *program, args []string) error {
 	if err := b.bringUpToDate(ctx); err != nil {
 		return err
 	}
+	if err := b.openAgent(true); err != nil {
+		return err
+	}
 	listener, err := listen(*addr)
 	if err != nil {
 		return err

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/oglab/ogcache/internal/families"
 )
 
 const (
@@ -39,9 +41,12 @@ type Config struct {
 	Supabase     *Supabase    // nil: the database's own sessions
 	AuthTTL      time.Duration
 	RedisBudget  time.Duration // of one request; 0: the cache client's default
-	ServiceToken Secret        // empty: none accepted
-	Migrate      bool          // apply migrations on start
-	Warmup       bool          // warm the cache on start
+	MaxLoads     int           // at once; 0: the cache client's default
+	StaleFor     map[*families.Family]time.Duration
+	Off          []*families.Family // switched off from the start
+	ServiceToken Secret             // empty: none accepted
+	Migrate      bool               // apply migrations on start
+	Warmup       bool               // warm the cache on start
 	LogFormat    LogFormat
 	LogLevel     slog.Level
 	Addr         string // to listen on
@@ -75,6 +80,9 @@ func Load(env func(string) (string, bool)) (Config, error) {
 		Supabase:     r.supabase(),
 		AuthTTL:      r.duration("OGCACHE_AUTH_TTL", maxAuthTTL, time.Nanosecond, maxAuthTTL, "a duration above 0 and at most 1h, such as 15m"),
 		RedisBudget:  r.duration("OGCACHE_REDIS_BUDGET", 0, minRedisBudget, maxRedisBudget, "a duration from 1ms to 5s, such as 50ms"),
+		MaxLoads:     r.count("OGCACHE_MAX_LOADS", 10_000),
+		StaleFor:     r.staleFor(),
+		Off:          r.off(),
 		ServiceToken: r.serviceToken(),
 		Migrate:      r.boolean("OGCACHE_MIGRATE", true),
 		Warmup:       r.boolean("OGCACHE_WARMUP", true),

@@ -2,9 +2,12 @@ package config
 
 import (
 	"log/slog"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/oglab/ogcache/internal/families"
 )
 
 type vars map[string]string
@@ -25,14 +28,14 @@ func load(t *testing.T, v vars) Config {
 
 func TestDefaults(t *testing.T) {
 	want := Config{AuthTTL: time.Hour, Migrate: true, Warmup: true, LogFormat: LogText, LogLevel: slog.LevelInfo, Addr: "127.0.0.1:3001"}
-	if got := load(t, vars{}); got != want {
+	if got := load(t, vars{}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	blank := vars{}
 	for _, name := range recordNames(t) {
 		blank[name] = " "
 	}
-	if got := load(t, blank); got != want {
+	if got := load(t, blank); !reflect.DeepEqual(got, want) {
 		t.Errorf("with blank variables: got %+v, want %+v", got, want)
 	}
 }
@@ -42,12 +45,15 @@ func TestEverythingSet(t *testing.T) {
 		"DATABASE_URL": "postgresql://u:p@h:6543/d", "OGCACHE_AUTH_TTL": "15m", "OGCACHE_REDIS_BUDGET": "20ms",
 		"OGCACHE_SERVICE_TOKEN": "0123456789abcdef", "OGCACHE_MIGRATE": "false", "OGCACHE_WARMUP": "0",
 		"OGCACHE_LOG_FORMAT": "json", "OGCACHE_LOG_LEVEL": "debug", "PORT": " 8080\n",
+		"OGCACHE_MAX_LOADS": "12", "OGCACHE_OFF": "analytics", "OGCACHE_STALE_FOR": "menu_items=30m, user_profile=0s",
 	})
 	want := Config{
 		DatabaseURL: "postgresql://u:p@h:6543/d", AuthTTL: 15 * time.Minute, RedisBudget: 20 * time.Millisecond,
 		ServiceToken: "0123456789abcdef", LogFormat: LogJSON, LogLevel: slog.LevelDebug, Addr: "127.0.0.1:8080",
+		MaxLoads: 12, Off: []*families.Family{families.Analytics},
+		StaleFor: map[*families.Family]time.Duration{families.MenuItems: 30 * time.Minute, families.UserProfile: 0},
 	}
-	if got != want {
+	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if err := got.RequireDatabase(); err != nil {
@@ -92,6 +98,11 @@ func TestBadInput(t *testing.T) {
 		{vars{"OGCACHE_AUTH_TTL": "61m"}, "OGCACHE_AUTH_TTL: is out of range"},
 		{vars{"OGCACHE_AUTH_TTL": "60"}, "OGCACHE_AUTH_TTL: is no duration"},
 		{vars{"OGCACHE_REDIS_BUDGET": "999us"}, "OGCACHE_REDIS_BUDGET: is out of range"},
+		{vars{"OGCACHE_MAX_LOADS": "0"}, "OGCACHE_MAX_LOADS: is no such number"},
+		{vars{"OGCACHE_OFF": "menu"}, "OGCACHE_OFF: names an unknown family"},
+		{vars{"OGCACHE_STALE_FOR": "menu=1m"}, "OGCACHE_STALE_FOR: names an unknown family"},
+		{vars{"OGCACHE_STALE_FOR": "menu_items"}, "OGCACHE_STALE_FOR: has no duration"},
+		{vars{"OGCACHE_STALE_FOR": "auth_token=1m"}, "OGCACHE_STALE_FOR: is set for auth_token"},
 		{vars{"OGCACHE_REDIS_BUDGET": "5.1s"}, "OGCACHE_REDIS_BUDGET: is out of range"},
 		{vars{"OGCACHE_REDIS_BUDGET": "-1s"}, "OGCACHE_REDIS_BUDGET: is out of range"},
 		{vars{"OGCACHE_SERVICE_TOKEN": "0123456789abcde"}, "OGCACHE_SERVICE_TOKEN: is too short"},
@@ -158,7 +169,7 @@ func TestBadInput(t *testing.T) {
 		if !strings.Contains(err.Error(), "; expected ") {
 			t.Errorf("%v: does not say what is expected: %v", tt.vars, err)
 		}
-		if c != (Config{}) {
+		if !reflect.DeepEqual(c, Config{}) {
 			t.Errorf("%v: a Config beside the error: %+v", tt.vars, c)
 		}
 	}

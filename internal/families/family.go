@@ -124,3 +124,6 @@ func (f *Family) Owns(key string) bool {
 
 // String returns the metric label.
 func (f *Family) String() string { return f.Name }
+
+// MarshalText implements encoding.TextMarshaler: the metric label.
+func (f *Family) MarshalText() ([]byte, error) { return []byte(f.Name), nil }

@@ -70,8 +70,8 @@ func (d connector) connectAndGreet(ctx context.Context, network, addr string) (n
 		conn.Close()
 		return nil, fmt.Errorf("greeting Redis at %s: %w", addr, err)
 	}
-	if server.mode != "sentinel" && server.role != "slave" {
-		d.redis.meet(server.identity)
+	if server.mode != "sentinel" {
+		d.redis.meet(addr, server)
 	}
 	return d.redis.track(conn), nil
 }

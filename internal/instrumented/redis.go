@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"maps"
 	"runtime"
 	"slices"
 	"sync"
@@ -37,8 +38,8 @@ type Redis struct {
 	address   string       // the first that was given, for spans
 
 	mu        sync.Mutex
-	met       []string       // identities of the servers that were connected to
-	listeners []func(string) // to be told of them
+	servers   map[string]string // identities of the masters that were connected to, by address
+	listeners []func(string)    // to be told of them
 }
 
 // RoundTrip returns the round-trip time as measured on the newest connection,
@@ -95,27 +96,43 @@ func (r *Redis) single() bool {
 	return !cluster && r.connector.MasterName == ""
 }
 
-// meet tells that a connection was made to the server with that identity,
-// before it carries its first command.
-func (r *Redis) meet(identity string) {
+// meet tells that a connection was made, before it carries its first command.
+// Servers that do not answer for keys, Sentinels and replicas, are no news.
+func (r *Redis) meet(addr string, s server) {
 	r.mu.Lock()
-	if !slices.Contains(r.met, identity) {
-		r.met = append(r.met, identity)
+	if s.mode != "cluster" {
+		r.servers = nil // there is one master, and this is it now
 	}
+	if s.role == "slave" {
+		delete(r.servers, addr)
+		r.mu.Unlock()
+		return
+	}
+	if r.servers == nil {
+		r.servers = make(map[string]string)
+	}
+	r.servers[addr] = s.identity
 	listeners := r.listeners
 	r.mu.Unlock()
 	for _, tell := range listeners {
-		tell(identity)
+		tell(s.identity)
 	}
 }
 
-// listen has tell told of every server, those met before included.
+// masters returns the identities of the servers that answer for keys, as far as
+// they were connected to.
+func (r *Redis) masters() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Sorted(maps.Values(r.servers))
+}
+
+// listen has tell told of every master, those met before included.
 func (r *Redis) listen(tell func(identity string)) {
 	r.mu.Lock()
-	met := slices.Clone(r.met)
 	r.listeners = append(slices.Clone(r.listeners), tell)
 	r.mu.Unlock()
-	for _, identity := range met {
+	for _, identity := range r.masters() {
 		tell(identity)
 	}
 }

@@ -2,7 +2,6 @@ package instrumented
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,14 +28,14 @@ type trust struct {
 
 	epoch atomic.Uint64 // odd while hits are not trusted
 
-	mu      sync.Mutex
-	known   map[string]bool // identities that were caught up with
-	pending []string        // and those that were not
-	wake    chan struct{}
+	mu       sync.Mutex
+	caughtUp map[string]bool // identities that the last catch-up was for
+	awaiting map[string]bool // identities met since then
+	wake     chan struct{}
 }
 
 func newTrust(l Ledger) *trust {
-	t := &trust{ledger: l, known: make(map[string]bool), wake: make(chan struct{}, 1)}
+	t := &trust{ledger: l, awaiting: make(map[string]bool), wake: make(chan struct{}, 1)}
 	if l != nil {
 		t.epoch.Store(1)
 	}
@@ -55,33 +54,29 @@ func (t *trust) begin() (epoch uint64, ok bool) {
 // still reports whether hits have been trusted all the time since begin.
 func (t *trust) still(epoch uint64) bool { return t.epoch.Load() == epoch }
 
-// met tells that a connection to a server was made.
+// met tells that a connection to a master was made.
 func (t *trust) met(identity string) {
 	if t.ledger == nil {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.known[identity] || slices.Contains(t.pending, identity) {
+	if t.caughtUp[identity] || t.awaiting[identity] {
 		return
 	}
-	t.pending = append(t.pending, identity)
+	t.awaiting[identity] = true
 	t.suspend()
 }
 
-// doubt ends the trust after an outage: other processes' invalidations may
-// have been lost in it.
+// doubt ends the trust after an outage: invalidations of other processes may
+// not have reached Redis, and a server that tells no identity may have been
+// restarted.
 func (t *trust) doubt() {
 	if t.ledger == nil {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	// A server that tells no identity may have been restarted in the outage.
-	if t.known[""] {
-		delete(t.known, "")
-		t.pending = append(t.pending, "")
-	}
 	t.suspend()
 }
 
@@ -98,24 +93,27 @@ func (t *trust) suspend() {
 	}
 }
 
-// catchUp restores the trust, unless it was lost again meanwhile.
-func (t *trust) catchUp(ctx context.Context, drop func(context.Context, []families.Key) error) error {
+// catchUp restores the trust in these masters, unless it was lost again
+// meanwhile.
+func (t *trust) catchUp(ctx context.Context, masters func() []string, drop func(context.Context, []families.Key) error) error {
 	t.mu.Lock()
-	servers := slices.Clone(t.pending)
 	epoch := t.epoch.Load()
 	t.mu.Unlock()
+	servers := masters()
 	if err := t.ledger.CatchUp(ctx, servers, drop); err != nil {
 		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.epoch.Load() != epoch {
+		return nil
+	}
+	t.caughtUp = make(map[string]bool)
 	for _, s := range servers {
-		t.known[s] = true
+		t.caughtUp[s] = true
 	}
-	t.pending = slices.DeleteFunc(t.pending, func(s string) bool { return t.known[s] })
-	if len(t.pending) == 0 && t.epoch.Load() == epoch {
-		t.epoch.Add(1)
-	}
+	clear(t.awaiting)
+	t.epoch.Add(1)
 	return nil
 }
 
@@ -129,7 +127,7 @@ func (c *Cache) keepTrust(ctx context.Context) {
 			start := time.Now()
 			err := c.far.reach(ctx)
 			if err == nil {
-				err = c.trust.catchUp(ctx, c.DropNow)
+				err = c.trust.catchUp(ctx, c.far.masters, c.DropNow)
 			}
 			if err == nil {
 				c.metrics.catchUps.Inc()
