@@ -41,6 +41,8 @@ func haveChild(kind string) int {
 	switch kind {
 	case "redis":
 		Redis(tb).Pause()
+	case "sentinel":
+		RedisSentinel(tb, "")
 	case "postgres":
 		shared = &workplace{dir: os.TempDir()}
 		Postgres(tb)
@@ -59,7 +61,7 @@ func TestChildrenDieWithTheTestProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for kind, atLeast := range map[string]int{"redis": 1, "postgres": 3, "chromium": 3, "process": 1} {
+	for kind, atLeast := range map[string]int{"redis": 1, "sentinel": 6, "postgres": 3, "chromium": 3, "process": 1} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			// Not t.TempDir: PostgreSQL's account has to reach what lies in there,

@@ -39,11 +39,15 @@ type RedisServer struct {
 }
 
 // Redis starts a redis-server without persistence on a free port. The
-// arguments override its settings ("--requirepass", "secret").
+// arguments override its settings ("--requirepass", "secret") or add users
+// ("--user", "app", "on", ">secret", "~*", "+get").
 func Redis(tb testing.TB, args ...string) *RedisServer {
 	tb.Helper()
 	s := &RedisServer{tb: tb, path: redisServer.mustFind(tb)}
-	s.serve(func(port int) []string { return slices.Concat([]string{"--port", strconv.Itoa(port)}, args) })
+	dir := tb.TempDir()
+	s.serve(func(port int) []string {
+		return slices.Concat(settings(dir), []string{"--port", strconv.Itoa(port)}, args)
+	})
 	return s
 }
 
@@ -51,13 +55,14 @@ func Redis(tb testing.TB, args ...string) *RedisServer {
 func RedisTLS(tb testing.TB, args ...string) *RedisServer {
 	tb.Helper()
 	path := redisServer.mustFind(tb)
-	cert, err := newCertificate(tb.TempDir())
+	dir := tb.TempDir()
+	cert, err := newCertificate(dir)
 	if err != nil {
 		tb.Fatal("testenv: ", err)
 	}
 	s := &RedisServer{tb: tb, path: path, CA: cert.pool, CAFile: cert.caFile}
 	s.serve(func(port int) []string {
-		return slices.Concat([]string{
+		return slices.Concat(settings(dir), []string{
 			"--port", "0", "--tls-port", strconv.Itoa(port), "--tls-auth-clients", "no",
 			"--tls-ca-cert-file", cert.caFile, "--tls-cert-file", cert.certFile, "--tls-key-file", cert.keyFile,
 		}, args)
@@ -65,10 +70,14 @@ func RedisTLS(tb testing.TB, args ...string) *RedisServer {
 	return s
 }
 
+// settings are those of a server that keeps its data in memory.
+func settings(dir string) []string {
+	return []string{"--bind", "127.0.0.1", "--dir", dir, "--save", "", "--appendonly", "no", "--loglevel", "warning"}
+}
+
 // serve starts the server for the first time, on whichever port it gets.
 func (s *RedisServer) serve(args func(port int) []string) {
 	s.tb.Helper()
-	dir := s.tb.TempDir()
 	const tries = 5
 	for try := 1; ; try++ {
 		port, err := freePort()
@@ -76,9 +85,7 @@ func (s *RedisServer) serve(args func(port int) []string) {
 			s.tb.Fatal("testenv: redis-server: ", err)
 		}
 		s.Addr = loopback(port)
-		s.args = slices.Concat([]string{
-			"--bind", "127.0.0.1", "--dir", dir, "--save", "", "--appendonly", "no", "--loglevel", "warning",
-		}, args(port))
+		s.args = args(port)
 		err = s.start()
 		if err == nil {
 			break
@@ -107,6 +114,19 @@ func (s *RedisServer) start() error {
 		return fmt.Errorf("redis-server on %s did not come up: %w", s.Addr, err)
 	}
 	return nil
+}
+
+// patience bounds waiting for servers to agree with each other.
+const patience = time.Minute
+
+// wait asks check until it returns nil; what completes "waiting for the server".
+func (s *RedisServer) wait(what string, check func(context.Context) error) {
+	s.tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := s.child.ready(ctx, check); err != nil {
+		s.tb.Fatalf("testenv: waiting for redis-server on %s %s: %v\n%s", s.Addr, what, err, s.output)
+	}
 }
 
 // answers returns nil when the server answers PING, be it by asking for a
@@ -155,6 +175,17 @@ func (s *RedisServer) Start() {
 	}
 }
 
+// Snapshot saves the keys to disk. A Start after a Kill brings them back as
+// they are now, whatever became of them in between.
+func (s *RedisServer) Snapshot() {
+	s.tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := s.Client(s.tb).Save(ctx).Err(); err != nil {
+		s.tb.Fatalf("testenv: saving the keys of redis-server on %s: %v", s.Addr, err)
+	}
+}
+
 // Kill ends the server with SIGKILL; its port refuses connections afterwards.
 func (s *RedisServer) Kill() {
 	s.tb.Helper()
@@ -197,20 +228,28 @@ func (s *RedisServer) Resume() {
 // closed when the test ends.
 func (s *RedisServer) Client(tb testing.TB) *redis.Client {
 	tb.Helper()
+	return s.clientAs(tb, "")
+}
+
+func (s *RedisServer) clientAs(tb testing.TB, password string) *redis.Client {
+	tb.Helper()
 	o := &redis.Options{
-		Addr: s.Addr, DisableIdentity: true, ContextTimeoutEnabled: true,
+		Addr: s.Addr, Password: password, DisableIdentity: true, ContextTimeoutEnabled: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
 	if s.CA != nil {
 		o.TLSConfig = s.tlsConfig()
 	}
 	client := redis.NewClient(o)
-	tb.Cleanup(func() {
-		if err := client.Close(); err != nil && !errors.Is(err, redis.ErrClosed) {
-			tb.Errorf("closing the client of %s: %v", s.Addr, err)
-		}
-	})
+	tb.Cleanup(func() { closeClient(tb, client) })
 	return client
+}
+
+func closeClient(tb testing.TB, client io.Closer) {
+	tb.Helper()
+	if err := client.Close(); err != nil && !errors.Is(err, redis.ErrClosed) {
+		tb.Errorf("closing a client of Redis: %v", err)
+	}
 }
 
 func (s *RedisServer) tlsConfig() *tls.Config {
