@@ -98,7 +98,7 @@ func (t *tracking) follow(ctx context.Context) error {
 	defer pinging.Wait()
 	stopped := make(chan struct{})
 	defer close(stopped)
-	pinging.Go(func() { p.send(conn, t.lifetime/pingsPerLifetime, stopped) })
+	pinging.Go(func() { p.send(conn, max(t.lifetime/pingsPerLifetime, time.Millisecond), stopped) })
 	for {
 		if err := conn.SetReadDeadline(time.Now().Add(max(t.lifetime, dialTimeout))); err != nil {
 			return err
