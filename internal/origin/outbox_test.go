@@ -163,6 +163,14 @@ func TestMarkDelivered(t *testing.T) {
 		strange := profile
 		strange.Transaction = message.Transaction
 		mark(0, strange)
+		other, err := p.CreateProfile(ctx, "other")
+		if err != nil {
+			t.Fatal(err)
+		}
+		strange = other
+		strange.Entity = families.Conversation
+		mark(0, strange)
+		mark(1, other)
 		part := profile
 		part.TelegramIDs = part.TelegramIDs[:1]
 		mark(0, part)

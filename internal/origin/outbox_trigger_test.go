@@ -23,10 +23,11 @@ func eachPostgres(t *testing.T, test func(*testing.T, *Postgres)) {
 // digest returns a token digest of the right length.
 func digest(c string) string { return strings.Repeat(c, 43) }
 
-// settle makes two users who own one conversation each, with everything that
-// belongs to them, and empties the outbox.
+// settle leaves two users who own one conversation each, with everything that
+// belongs to them, and an empty outbox.
 func settle(t testing.TB, p *Postgres) {
 	t.Helper()
+	mustExec(t, p, `truncate ogcache.users, ogcache.menu_items, ogcache.revocations cascade`)
 	mustExec(t, p, `insert into ogcache.users (id, telegram_id, name, language) values ('u1', 't1', 'A', 'en'), ('u2', 't2', 'B', 'en')`)
 	mustExec(t, p, `insert into ogcache.conversations (id, user_id, title) values ('c1', 'u1', 'x'), ('c2', 'u2', 'y')`)
 	mustExec(t, p, `insert into ogcache.messages (id, conversation_id, role, text) values ('m1', 'c1', 'user', 'hi'), ('m2', 'c2', 'user', 'hi')`)
@@ -75,6 +76,7 @@ func session(c string) []string       { return []string{"auth:token:" + digest(c
 // TestTriggersRecord checks for each table and operation what is to be dropped
 // then, whoever wrote.
 func TestTriggersRecord(t *testing.T) {
+	p := migratedPostgres(t)
 	newUser := `insert into ogcache.users (id, telegram_id, name, language) values `
 	everyone := slices.Concat(user("u1"), telegram("t1"), user("u2"), telegram("t2"))
 	for name, test := range map[string]struct {
@@ -132,7 +134,6 @@ func TestTriggersRecord(t *testing.T) {
 		"revocations pruned":  {`delete from ogcache.revocations`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := migratedPostgres(t)
 			settle(t, p)
 			for sql := range strings.SplitSeq(test.sql, "; ") {
 				mustExec(t, p, sql)
