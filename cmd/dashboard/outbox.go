@@ -24,8 +24,19 @@ func (b *backend) newOutbox() (*outbox.Worker, error) {
 			}
 			return nil
 		},
+		Lifetime:   b.longestLifetime(),
 		Registerer: b.observed.registry, Logger: b.observed.logger,
 	})
+}
+
+// longestLifetime is that of families.LongestLifetime with the configured times
+// past their lifetime for which entries are kept.
+func (b *backend) longestLifetime() time.Duration {
+	longest := families.LongestLifetime()
+	for f, staleFor := range b.config.StaleFor {
+		longest = max(longest, f.TTL+staleFor)
+	}
+	return longest
 }
 
 func outboxCommand(ctx context.Context, p *program, args []string) error {

@@ -128,7 +128,8 @@ func (a *Agent) Bootstrap(ctx context.Context, token string) (Bootstrap, error) 
 		b.Conversations, err = a.Conversations(ctx, b.Session.UserID)
 		return err
 	})
-	return b, both.Wait()
+	err = both.Wait()
+	return b, err
 }
 
 // outdated drops the keys that a committed write outdates, and reports that it

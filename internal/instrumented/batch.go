@@ -23,6 +23,7 @@ func (c *Cache) NewBatch() *Batch { return &Batch{cache: c} }
 type batchPart interface {
 	of() *view
 	wanted() []families.Key
+	ask()
 	take(ctx context.Context, raws [][]byte, by time.Time, now time.Time)
 	give(o outcome) // the same for all keys
 	toLease() []families.Key
@@ -69,6 +70,7 @@ func (b *Batch) look(ctx context.Context, now time.Time) bool {
 			p.give(o)
 			continue
 		}
+		p.ask()
 		asked = append(asked, p)
 		keys = append(keys, p.wanted()...)
 	}
@@ -132,6 +134,7 @@ type Values[T any] struct {
 
 	found    map[string]T
 	outcomes []outcome
+	pending  map[families.Key]bool // invalidations that Redis had not confirmed before the read
 	expired  map[string]T
 	over     map[families.Key]stamp // what a loaded value may be stored over
 	err      error
@@ -168,10 +171,22 @@ func (v *Values[T]) give(o outcome) {
 	}
 }
 
+// ask notes which keys must not be read. Asked after the read, a drop that was
+// confirmed meanwhile would not be known any more.
+func (v *Values[T]) ask() {
+	for _, key := range v.keys {
+		if v.typed.cache.drops.has(key) {
+			if v.pending == nil {
+				v.pending = make(map[families.Key]bool)
+			}
+			v.pending[key] = true
+		}
+	}
+}
+
 func (v *Values[T]) take(ctx context.Context, raws [][]byte, by time.Time, now time.Time) {
-	c := v.typed.cache
 	for i, key := range v.keys {
-		if c.drops.has(key) {
+		if v.pending[key] {
 			v.outcomes[i] = errorPending
 			continue
 		}
@@ -352,6 +367,8 @@ func (c *Cache) fillMany(ctx context.Context, entries []entry) []string {
 	if len(entries) == 0 {
 		return nil
 	}
+	// The leases are taken: a caller that left must not leave them behind.
+	ctx = context.WithoutCancel(ctx)
 	start := time.Now()
 	v := c.view(entries[0].key.Family())
 	spanned, end := c.span(ctx, v, spanEVAL)

@@ -39,14 +39,16 @@ func newBreaker() *breaker {
 	return b
 }
 
-// watch closes the breaker again once recovered returns nil. It ends with ctx.
-func (b *breaker) watch(ctx context.Context, recovered func(context.Context) error) {
+// watch calls lost when the breaker opens, and closes it again once recovered
+// returns nil. It ends with ctx.
+func (b *breaker) watch(ctx context.Context, lost func(), recovered func(context.Context) error) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-b.opened:
 		}
+		lost()
 		for recovered(ctx) != nil {
 			select {
 			case <-ctx.Done():

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,13 +38,17 @@ const (
 // least, so that a healthy Redis far away is not taken for a dead one.
 const budgetRoundTrips = 8
 
+// longestBudget bounds the default budget, so that a slow Redis is not taken
+// for one far away.
+const longestBudget = 500 * time.Millisecond
+
 // Options configure a Cache. The zero value is a client without a cache.
 type Options struct {
 	// Redis is the server; nil means that every lookup goes to the origin.
 	Redis *Redis
 	// Budget is how long one request may wait for Redis in all its steps
 	// together. 0 means 50 ms, or eight round trips as measured where that is
-	// longer.
+	// longer, but at most 500 ms.
 	Budget time.Duration
 	// LoadTimeout bounds a load from the origin. 0 means 5 s.
 	LoadTimeout time.Duration
@@ -134,6 +139,7 @@ type Cache struct {
 	maxValue    int
 	views       map[*families.Family]*view
 	breaker     *breaker
+	lastFailure atomic.Pointer[stepFailure]
 	trust       *trust
 	flights     flights
 	drops       drops
@@ -220,7 +226,7 @@ func (c *Cache) start() {
 		return
 	}
 	c.far.listen(c.trust.met)
-	c.background.Go(func() { c.breaker.watch(c.life, c.recovered) })
+	c.background.Go(func() { c.breaker.watch(c.life, c.lost, c.recovered) })
 	c.background.Go(func() { c.drops.run(c.life, c.DropNow) })
 	if c.trust.ledger != nil {
 		c.background.Go(func() { c.keepTrust(c.life) })
@@ -251,11 +257,16 @@ func (c *Cache) Budget() time.Duration {
 	if c.budget > 0 || c.far == nil {
 		return orDefault(c.budget, DefaultBudget)
 	}
-	return max(DefaultBudget, budgetRoundTrips*c.far.RoundTrip())
+	return min(max(DefaultBudget, budgetRoundTrips*c.far.RoundTrip()), longestBudget)
 }
 
 // TTL returns the longest lifetime of a new entry of the family.
 func (c *Cache) TTL(f *families.Family) time.Duration { return c.view(f).ttl }
+
+// lost tells the log that Redis is given up.
+func (c *Cache) lost() {
+	c.logger.Warn("Redis does not answer, requests go to the origin", "error", c.lastFailure.Load())
+}
 
 // recovered reports whether Redis answers again. Hits are trusted again only
 // after what was to be dropped meanwhile is gone.

@@ -1,6 +1,7 @@
 package instrumented
 
 import (
+	"bytes"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 type trackedConn struct {
 	net.Conn
 	by     atomic.Int64 // the deadline, Unix nanoseconds
+	server server       // as it was greeted
 	closed func()
 	once   sync.Once
 }
@@ -23,6 +25,15 @@ func (c *trackedConn) SetReadDeadline(t time.Time) error {
 		c.by.Store(t.UnixNano())
 	}
 	return c.Conn.SetReadDeadline(t)
+}
+
+// Write refuses keys to a connection that was made to a replica: it may have
+// become a master since, which only a new connection tells.
+func (c *trackedConn) Write(b []byte) (int, error) {
+	if c.server.role == "slave" && !bytes.Contains(b, []byte("\r\ncluster\r\n")) && !bytes.Contains(b, []byte("\r\nping\r\n")) {
+		return 0, errReplica
+	}
+	return c.Conn.Write(b)
 }
 
 func (c *trackedConn) Close() error {
@@ -44,8 +55,8 @@ type connections struct {
 	open map[*trackedConn]struct{}
 }
 
-func (s *connections) track(conn net.Conn) net.Conn {
-	c := &trackedConn{Conn: conn}
+func (s *connections) track(conn net.Conn, to server) net.Conn {
+	c := &trackedConn{Conn: conn, server: to}
 	c.closed = func() {
 		s.mu.Lock()
 		delete(s.open, c)
@@ -65,13 +76,16 @@ func (s *connections) track(conn net.Conn) net.Conn {
 
 // closeBy closes the connection that served the exchange with that deadline.
 func (s *connections) closeBy(deadline time.Time) {
-	if deadline.IsZero() {
-		return
+	if !deadline.IsZero() {
+		s.closeWhere(func(c *trackedConn) bool { return c.by.Load() == deadline.UnixNano() })
 	}
+}
+
+func (s *connections) closeWhere(unwanted func(*trackedConn) bool) {
 	var found []*trackedConn
 	s.mu.Lock()
 	for c := range s.open {
-		if c.by.Load() == deadline.UnixNano() {
+		if unwanted(c) {
 			found = append(found, c)
 		}
 	}

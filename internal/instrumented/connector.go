@@ -73,7 +73,7 @@ func (d connector) connectAndGreet(ctx context.Context, network, addr string) (n
 	if server.mode != "sentinel" {
 		d.redis.meet(addr, server)
 	}
-	return d.redis.track(conn), nil
+	return d.redis.track(conn, server), nil
 }
 
 // greet authenticates, selects the database, measures the round trip and
@@ -133,10 +133,10 @@ func whois(do func(...string) (string, error)) (s server, err error) {
 	told := make(map[string]string)
 	for _, section := range []string{"server", "replication"} {
 		text, err := do("INFO", section)
+		if isReply(err) {
+			continue
+		}
 		if err != nil {
-			if isReply(err) {
-				return s, nil
-			}
 			return s, err
 		}
 		for line := range strings.Lines(text) {

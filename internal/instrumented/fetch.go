@@ -80,21 +80,25 @@ func (t Typed[T]) share(ctx context.Context, l *lookup, a answer[T], loader func
 	if err != nil {
 		return *new(T), err
 	}
-	v := shared.(loaded[T])
+	v, ok := shared.(loaded[T])
+	if !ok { // of a view with another type
+		return load(l.ctx, t.cache, t.view, loader)
+	}
 	return v.value, v.none
 }
 
 // lead loads a missing value and stores it over a lease, or over the expired
 // value that stands in its place.
 func (t Typed[T]) lead(ctx context.Context, f *flight, key families.Key, a answer[T], loader func(context.Context) (T, error)) (loaded[T], error) {
-	if !a.usable {
+	trusted, ok := t.cache.trust.begin()
+	if !a.usable || !ok || t.cache.drops.has(key) {
 		f.reads()
 		return t.load(ctx, loader)
 	}
 	over := a.envelope.stamp
 	if !a.expired {
 		lease, raw, leased := t.cache.acquire(ctx, f, t.view, key)
-		if raw != nil {
+		if raw != nil && t.cache.trust.still(trusted) {
 			if a, _ := t.read(ctx, key, digest(key), raw, time.Time{}, time.Now()); a.found {
 				return t.asLoaded(a), nil
 			}
@@ -117,7 +121,9 @@ func (t Typed[T]) lead(ctx context.Context, f *flight, key families.Key, a answe
 	// From here on the fill is on its way: whoever comes now may have seen an
 	// invalidation that comes after it.
 	f.land()
-	f.filled = t.store(ctx, key, over, v, time.Since(start)) == fillStored
+	// A server that was restarted meanwhile may have brought the lease back
+	// after an invalidation.
+	f.filled = t.store(ctx, key, over, v, time.Since(start)) == fillStored && t.cache.trust.still(trusted)
 	return v, nil
 }
 

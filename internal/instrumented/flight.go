@@ -3,7 +3,6 @@ package instrumented
 import (
 	"context"
 	"fmt"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 )
@@ -72,7 +71,7 @@ func (g *flights) join(key string, run func(*flight) (any, error)) (f *flight, j
 func (f *flight) run(run func(*flight) (any, error)) {
 	defer func() {
 		if p := recover(); p != nil {
-			f.value, f.err = nil, fmt.Errorf("loader panicked: %v\n%s", p, debug.Stack())
+			f.value, f.err = nil, fmt.Errorf("a shared load: %w", ErrPanicked)
 		}
 		f.land()
 		close(f.done)

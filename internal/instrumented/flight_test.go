@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/oglab/ogcache/internal/families"
 )
 
@@ -111,6 +113,40 @@ func TestNobodyJoinsALoadThatHasLanded(t *testing.T) {
 		}
 		close(release)
 	})
+}
+
+// fills tells of every fill before it is sent.
+type fills struct{ sending func() }
+
+func (fills) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (f fills) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if name := cmd.Name(); name == "evalsha" || name == "eval" {
+			f.sending()
+		}
+		return next(ctx, cmd)
+	}
+}
+
+func (fills) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func TestNobodyJoinsALoadWhoseFillIsOnItsWay(t *testing.T) {
+	c, _ := openEmbedded(t, Options{Budget: time.Minute})
+	open := -1
+	c.redis.AddHook(fills{func() {
+		c.flights.mu.Lock()
+		open = len(c.flights.byKey)
+		c.flights.mu.Unlock()
+	}})
+	if _, err := For[profile](c, families.UserProfile).Fetch(t.Context(), "user_1", returns(profile{})); err != nil {
+		t.Fatal(err)
+	}
+	if open != 0 {
+		t.Errorf("%d loads could be joined while the fill was sent, want 0", open)
+	}
 }
 
 func TestBulkheadRefusesWhatWaitsTooLong(t *testing.T) {

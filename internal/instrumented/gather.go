@@ -108,7 +108,6 @@ func (g *gather) wait(ctx context.Context, a *ask) ([]byte, time.Time, error) {
 	defer late.Stop()
 	select {
 	case <-a.done:
-		c.judge(ctx, a.err)
 		return a.raw, a.by, a.err
 	case <-ctx.Done():
 		return nil, time.Time{}, ctx.Err()
@@ -145,6 +144,7 @@ func (g *gather) ask(asks []*ask) {
 		a := asks[0]
 		a.raw, a.err = g.cache.redis.get(ctx, a.key)
 		a.by = by
+		g.cache.judge(context.Background(), a.err)
 		close(a.done)
 		return
 	}
@@ -157,6 +157,7 @@ func (g *gather) ask(asks []*ask) {
 		}
 	}
 	raws, err := g.cache.redis.getMany(ctx, keys)
+	g.cache.judge(context.Background(), err) // one exchange, however many wait for it
 	for _, a := range asks {
 		a.by, a.err = by, err
 		if err == nil {

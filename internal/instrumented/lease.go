@@ -1,6 +1,7 @@
 package instrumented
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -26,6 +27,9 @@ func (c *Cache) acquire(ctx context.Context, f *flight, v *view, key families.Ke
 	s = newStamp(kindLease)
 	deadline := time.Now().Add(c.leaseWait)
 	for pause := firstPoll; ; pause = min(2*pause, lastPoll) {
+		if c.drops.has(key) {
+			return s, nil, false // what is read now may be older than that drop
+		}
 		var old []byte
 		f.reads()
 		spanned, end := c.span(ctx, v, spanSET)
@@ -37,7 +41,7 @@ func (c *Cache) acquire(ctx context.Context, f *flight, v *view, key families.Ke
 		switch {
 		case err != nil:
 			return s, nil, false
-		case old == nil:
+		case old == nil, bytes.Equal(old, s[:]): // a repeated command meets its own lease
 			return s, nil, true
 		case !isLease(old):
 			return s, old, false
@@ -84,6 +88,7 @@ func (c *Cache) accountForFill(ctx context.Context, v *view, e entry, done bool,
 	switch {
 	case err != nil:
 		outcome = fillFailed
+		c.abandon(e.key)
 		c.history.note(digest(e.key), failed, time.Time{})
 	case !done:
 		outcome = fillRefused
@@ -102,8 +107,21 @@ func (c *Cache) accountForFill(ctx context.Context, v *view, e entry, done bool,
 // release drops a lease whose load failed, so that others need not wait for it
 // to expire.
 func (c *Cache) release(ctx context.Context, v *view, key families.Key, s stamp) {
-	ctx, end := c.span(ctx, v, spanEVALSHA)
-	end(c.step(ctx, func(ctx context.Context) error { return c.redis.release(ctx, key, s) }))
+	// A caller that left must not make others wait for its lease to end.
+	ctx, end := c.span(context.WithoutCancel(ctx), v, spanEVALSHA)
+	err := c.step(ctx, func(ctx context.Context) error { return c.redis.release(ctx, key, s) })
+	end(err)
+	if err != nil {
+		c.abandon(key)
+	}
+}
+
+// abandon sees to it that a lease of which Redis did not hear again is dropped
+// as soon as it answers, so that readers do not wait for it to end.
+func (c *Cache) abandon(key families.Key) {
+	if c.redis != nil {
+		_ = c.drops.add([]families.Key{key}) // one that is too many ends by itself
+	}
 }
 
 // discard drops a value that cannot be used, so that it is loaded anew.

@@ -3,6 +3,8 @@ package instrumented
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"time"
 )
 
@@ -10,6 +12,9 @@ import (
 // loads as allowed were running, and none ended in time. Trying again later
 // can succeed.
 var ErrOverloaded = errors.New("too many loads from the origin are running")
+
+// ErrPanicked is wrapped by the error of a lookup whose loader panicked.
+var ErrPanicked = errors.New("the loader panicked")
 
 // bulkhead bounds the loads that run at once, so that losing the cache does
 // not take the origin down with it.
@@ -74,8 +79,14 @@ func load[V any](ctx context.Context, c *Cache, v *view, loader func(context.Con
 	defer cancel()
 	ctx, end := c.span(ctx, v, spanLoad)
 	start := time.Now()
-	value, err = loader(ctx)
-	v.loaded(ctx, time.Since(start))
-	end(err)
-	return value, err
+	defer func() {
+		if p := recover(); p != nil {
+			// What a loader panics with may hold ids and values.
+			c.logger.Error("a loader panicked", "family", v.family.Name, "type", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			err = fmt.Errorf("%s: %w", v.family, ErrPanicked)
+		}
+		v.loaded(ctx, time.Since(start))
+		end(err)
+	}()
+	return loader(ctx)
 }

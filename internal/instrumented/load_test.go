@@ -3,7 +3,6 @@ package instrumented_test
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -35,17 +34,17 @@ func open(tb testing.TB, redis instrumented.RedisOptions, o instrumented.Options
 	return c
 }
 
-// until polls until the condition holds, for at most half a minute.
+// until polls until the condition holds, for at most two minutes.
 func until(tb testing.TB, what string, holds func() bool) {
 	tb.Helper()
-	late := time.After(30 * time.Second)
-	tick := time.NewTicker(2 * time.Millisecond)
+	late := time.After(2 * time.Minute)
+	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !holds() {
 		select {
 		case <-tick.C:
 		case <-late:
-			tb.Fatalf("still not so after half a minute: %s", what)
+			tb.Fatalf("still not so after two minutes: %s", what)
 		}
 	}
 }
@@ -79,6 +78,7 @@ type sample struct {
 	at        time.Time
 	took      time.Duration // the origin takes no time, so this is the cache's
 	available bool          // as the cache said at its start
+	id        string        // of a single key
 	hit       bool          // for a single key
 	err       error
 	wrong     string // a value of another key
@@ -127,6 +127,7 @@ func (l *load) request(i int) {
 	if i%batchEvery == 0 {
 		s.wrong, s.err = l.batch(ctx, i)
 	} else {
+		s.id = id(i)
 		s.wrong, s.err = l.single(ctx, i)
 		lookups := r.Lookups()
 		s.hit = len(lookups) == 1 && lookups[0].Result == instrumented.Hit
@@ -164,12 +165,15 @@ func (l *load) batch(ctx context.Context, i int) (wrong string, err error) {
 
 // sent returns the requests so far that began in [from, to); the zero time is
 // no limit.
-func (l *load) sent(from, to time.Time) []sample {
+func (l *load) sent(from, to time.Time) (found []sample) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(l.samples), func(s sample) bool {
-		return s.at.Before(from) || !to.IsZero() && !s.at.Before(to)
-	})
+	for _, s := range l.samples {
+		if !s.at.Before(from) && (to.IsZero() || s.at.Before(to)) {
+			found = append(found, s)
+		}
+	}
+	return found
 }
 
 // await waits until n requests that began from now on are answered.
@@ -188,6 +192,23 @@ func (l *load) hitSince(t time.Time) (at time.Time, ok bool) {
 		}
 	}
 	return at, ok
+}
+
+// allHitSince returns when the last of the keys that are asked for singly had
+// its first hit that began after t, and false while there are some without.
+func (l *load) allHitSince(t time.Time) (last time.Time, ok bool) {
+	first := map[string]time.Time{}
+	for _, s := range l.sent(t, time.Time{}) {
+		if at, known := first[s.id]; s.hit && (!known || s.at.Before(at)) {
+			first[s.id] = s.at
+		}
+	}
+	for _, at := range first {
+		if at.After(last) {
+			last = at
+		}
+	}
+	return last, len(first) == loadIDs-loadIDs/batchEvery
 }
 
 // check reports requests that failed or got another key's value.

@@ -100,6 +100,18 @@ func TestNearCacheDoesNotOutliveItsConnection(t *testing.T) {
 	eventually(t, "near hits after a restart", func() bool { return fetch(t, c, "first") == NearHit })
 }
 
+func TestNearValuesAreServedOnlyWhileConfirmed(t *testing.T) {
+	tr := &tracking{lifetime: time.Second}
+	now := time.Now()
+	if tr.inUse(now) {
+		t.Error("in use before the server answered")
+	}
+	tr.confirmed.Store(now.UnixNano())
+	if !tr.inUse(now.Add(time.Second)) || tr.inUse(now.Add(time.Second+time.Nanosecond)) {
+		t.Error("a near value may be older than its lifetime, or not as old")
+	}
+}
+
 func TestNearCacheIsOffWhereTheServerCannotTrack(t *testing.T) {
 	server := testenv.Redis(t, "--rename-command", "CLIENT", "")
 	c := openReal(t, RedisOptions{Addrs: []string{server.Addr}}, Options{Near: []*families.Family{families.UserProfile}})

@@ -79,7 +79,10 @@ func NewRedis(o RedisOptions) (*Redis, error) {
 		c.AddHook(greeted{})
 		r.UniversalClient = c
 	case o.Cluster || len(o.Addrs) > 1:
-		c := redis.NewClusterClient(u.Cluster())
+		cluster := u.Cluster()
+		// Until a node redirects it, go-redis would ask a lost master for a minute.
+		cluster.ClusterStateReloadInterval = time.Second
+		c := redis.NewClusterClient(cluster)
 		c.OnNewNode(func(node *redis.Client) { node.AddHook(greeted{}) })
 		r.UniversalClient = c
 	default:
@@ -99,9 +102,14 @@ func (r *Redis) single() bool {
 // meet tells that a connection was made, before it carries its first command.
 // Servers that do not answer for keys, Sentinels and replicas, are no news.
 func (r *Redis) meet(addr string, s server) {
+	if s.mode != "cluster" {
+		// There is one master, and this is it now; that another was it before must
+		// not be forgotten by connections that are still open.
+		defer r.closeWhere(func(c *trackedConn) bool { return c.server.mode != "sentinel" && c.server.identity != s.identity })
+	}
 	r.mu.Lock()
 	if s.mode != "cluster" {
-		r.servers = nil // there is one master, and this is it now
+		r.servers = nil
 	}
 	if s.role == "slave" {
 		delete(r.servers, addr)

@@ -75,12 +75,14 @@ func (r *remote) getScattered(ctx context.Context, keys []families.Key, found []
 	for i, k := range keys {
 		cmds[i] = pipe.Get(ctx, k.String())
 	}
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
-		return err
-	}
+	_, _ = pipe.Exec(ctx) // each command has its own error
 	for i, cmd := range cmds {
-		if b, err := cmd.Bytes(); err == nil {
+		b, err := cmd.Bytes()
+		switch {
+		case err == nil:
 			found[i] = b
+		case !errors.Is(err, redis.Nil):
+			return err
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package instrumented
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -53,7 +54,7 @@ func (c *Cache) reserve(ctx context.Context, keys []families.Key) ([]Reservation
 	}
 	var reserved []Reservation
 	for i, old := range olds {
-		if old == nil {
+		if old == nil || bytes.Equal(old, stamps[i][:]) {
 			reserved = append(reserved, Reservation{keys[i], stamps[i]})
 		}
 	}

@@ -45,12 +45,13 @@ func (c *Cache) judge(ctx context.Context, err error) {
 	case answered(err):
 		c.breaker.RecordSuccess()
 	default:
+		c.lastFailure.Store(&stepFailure{err})
 		c.breaker.RecordFailure()
-		if c.breaker.IsOpen() {
-			c.logger.Warn("Redis does not answer, requests go to the origin", "error", err)
-		}
 	}
 }
+
+// stepFailure is why an exchange failed, for the log.
+type stepFailure struct{ error }
 
 // answered reports whether an error is a reply of a working server.
 func answered(err error) bool {
@@ -92,7 +93,10 @@ func (c *Cache) later(ctx context.Context, work func(context.Context)) {
 		return
 	}
 	c.background.Go(func() {
-		ctx, cancel := context.WithCancel(context.WithValue(c.unhurried(context.WithoutCancel(ctx)), background{}, true))
+		detached := context.WithValue(c.unhurried(context.WithoutCancel(ctx)), background{}, true)
+		// It needs a place of its own: that of the load it comes from is given back.
+		detached = context.WithValue(detached, nested{}, nil)
+		ctx, cancel := context.WithCancel(detached)
 		defer cancel()
 		defer context.AfterFunc(c.life, cancel)()
 		defer func() {

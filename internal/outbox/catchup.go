@@ -57,7 +57,7 @@ func (w *Worker) catchUp(ctx context.Context, servers []string, drop func(contex
 	}
 	if err == nil && complete && !trusted {
 		var delivered []families.Change
-		delivered, complete, err = w.source.DeliveredChanges(ctx, families.LongestLifetime(), replayLimit)
+		delivered, complete, err = w.source.DeliveredChanges(ctx, w.lifetime, replayLimit)
 		if err == nil && complete {
 			err = w.replay(ctx, delivered, drop)
 		}

@@ -61,7 +61,10 @@ type Options struct {
 	Drop func(ctx context.Context, keys []families.Key) error
 	// Clear removes whole families. Where it is nil, a change of everything
 	// cannot be delivered.
-	Clear      func(ctx context.Context, whole []*families.Family) error
+	Clear func(ctx context.Context, whole []*families.Family) error
+	// Lifetime is the longest that an entry which changes can outdate stays in
+	// Redis. 0 means families.LongestLifetime.
+	Lifetime   time.Duration
 	Registerer prometheus.Registerer // nil registers nothing
 	Logger     *slog.Logger          // nil discards
 }
@@ -69,12 +72,13 @@ type Options struct {
 // Worker delivers what the outbox records. It is safe for concurrent use, and
 // several of them, in any processes, share the work.
 type Worker struct {
-	source  Source
-	drop    func(context.Context, []families.Key) error
-	clear   func(context.Context, []*families.Family) error
-	metrics *metrics
-	logger  *slog.Logger
-	reports chan families.Change
+	source   Source
+	drop     func(context.Context, []families.Key) error
+	clear    func(context.Context, []*families.Family) error
+	metrics  *metrics
+	logger   *slog.Logger
+	reports  chan families.Change
+	lifetime time.Duration
 
 	mu       sync.Mutex
 	caughtUp []string // the servers of the last catch-up, nil before the first
@@ -90,6 +94,9 @@ func New(o Options) (*Worker, error) {
 			return errors.New("nothing here can clear whole families")
 		}
 	}
+	if o.Lifetime == 0 {
+		o.Lifetime = families.LongestLifetime()
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -99,7 +106,7 @@ func New(o Options) (*Worker, error) {
 	}
 	return &Worker{
 		source: o.Source, drop: o.Drop, clear: o.Clear, metrics: m, logger: o.Logger,
-		reports: make(chan families.Change, maxReports),
+		reports: make(chan families.Change, maxReports), lifetime: o.Lifetime,
 	}, nil
 }
 
@@ -158,7 +165,7 @@ func (w *Worker) deliver(ctx context.Context) error {
 // prune removes what no catch-up will ask for, to the last full batch.
 func (w *Worker) prune(ctx context.Context) error {
 	for {
-		n, err := w.source.PruneOutbox(ctx, families.LongestLifetime()+keepMargin, pruneBatch)
+		n, err := w.source.PruneOutbox(ctx, w.lifetime+keepMargin, pruneBatch)
 		if err != nil || n < pruneBatch {
 			return err
 		}
