@@ -38,5 +38,13 @@ screenshot: ## take docs/overview.png of a running demo
 bench: ## compare the cache client with its peers, BENCH_COUNT=10 rounds
 	scripts/bench
 
+# How many writes make chaos makes.
+STALE_WRITES ?= 1000000
+
+.PHONY: chaos
+chaos: ## make Redis fail in every way under load; count old reads over STALE_WRITES writes
+	go test -run '^$$' -bench Faults -benchtime 1x -timeout 30m ./internal/instrumented
+	go test -run '^$$' -bench Stale -benchtime $(STALE_WRITES)x -timeout 60m ./internal/instrumented
+
 .PHONY: prove
-prove: test bench ## run the tests and the benchmarks
+prove: test bench chaos ## run the tests and the benchmarks

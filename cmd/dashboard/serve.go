@@ -92,6 +92,14 @@ func (b *backend) warm(ctx context.Context) {
 	if !b.config.Warmup {
 		return
 	}
+	// What is stored before invalidations are caught up with may be dropped again.
+	for !b.cache.Trusted() && b.cache.Available() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 	result, err := b.agent.Warmup(ctx, agent.WarmupAll, nil)
 	switch {
 	case ctx.Err() != nil:

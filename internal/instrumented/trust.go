@@ -117,6 +117,10 @@ func (t *trust) catchUp(ctx context.Context, masters func() []string, drop func(
 	return nil
 }
 
+// Trusted reports whether hits are served: whether invalidations have been
+// caught up with. It does no I/O.
+func (c *Cache) Trusted() bool { return c.trust.trusted() }
+
 // catchUpRetry is the pause after a catch-up that failed.
 const catchUpRetry = 200 * time.Millisecond
 
