@@ -232,6 +232,7 @@ func (c *Cache) start() {
 		c.background.Go(func() { c.keepTrust(c.life) })
 	}
 	if c.tracking != nil {
+		c.far.listen(c.tracking.met)
 		c.background.Go(func() { c.tracking.run(c.life) })
 	}
 }

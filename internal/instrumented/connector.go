@@ -84,25 +84,14 @@ func (d connector) greet(conn net.Conn, deadline time.Time) (s server, err error
 	}
 	replies := bufio.NewReader(conn)
 	do := func(args ...string) (string, error) { return exchange(conn, replies, args...) }
-	auth := []string{"AUTH", d.Password}
-	if d.Username != "" {
-		auth = []string{"AUTH", d.Username, d.Password}
-	}
-	if d.Username != "" || d.Password != "" {
-		// The dialer of a failover client serves Sentinels too, which may have no
-		// password where the master has one.
-		if _, err := do(auth...); err != nil && !(d.MasterName != "" && strings.Contains(err.Error(), "without any password")) {
-			return s, err
-		}
+	if s, err = d.identify(do); err != nil {
+		return s, err
 	}
 	start := time.Now()
 	if _, err := do("PING"); err != nil {
 		return s, err
 	}
 	took := time.Since(start)
-	if s, err = whois(do); err != nil {
-		return s, err
-	}
 	if s.mode == "sentinel" {
 		return s, conn.SetDeadline(time.Time{})
 	}
@@ -116,6 +105,22 @@ func (d connector) greet(conn net.Conn, deadline time.Time) (s server, err error
 		}
 	}
 	return s, conn.SetDeadline(time.Time{})
+}
+
+// identify authenticates and asks the server who it is.
+func (d connector) identify(do func(...string) (string, error)) (server, error) {
+	auth := []string{"AUTH", d.Password}
+	if d.Username != "" {
+		auth = []string{"AUTH", d.Username, d.Password}
+	}
+	if d.Username != "" || d.Password != "" {
+		// The dialer of a failover client serves Sentinels too, which may have no
+		// password where the master has one.
+		if _, err := do(auth...); err != nil && !(d.MasterName != "" && strings.Contains(err.Error(), "without any password")) {
+			return server{}, err
+		}
+	}
+	return whois(do)
 }
 
 // server is what a server tells about itself; what it does not tell is "".

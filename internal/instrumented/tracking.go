@@ -30,6 +30,10 @@ type tracking struct {
 	lost     prometheus.Counter
 	logger   *slog.Logger
 
+	mu     sync.Mutex
+	conn   net.Conn // the present one
+	server string   // identity of the server that reads go to
+
 	confirmed atomic.Int64 // when the last answered PING was sent, Unix nanoseconds; 0: not in use
 }
 
@@ -48,6 +52,16 @@ func (t *tracking) staleness() time.Duration {
 		return 0
 	}
 	return time.Duration(time.Now().UnixNano() - t.confirmed.Load())
+}
+
+// met begins anew when reads go to another server than before.
+func (t *tracking) met(identity string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if identity != t.server && t.conn != nil {
+		t.conn.Close()
+	}
+	t.server = identity
 }
 
 // errNoTracking is returned for a server that refuses to track.
@@ -86,6 +100,9 @@ func (t *tracking) follow(ctx context.Context) error {
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	t.mu.Lock()
+	t.conn = conn
+	t.mu.Unlock()
 	r := bufio.NewReader(conn)
 	if err := t.subscribe(conn, r); err != nil {
 		return err
@@ -117,10 +134,17 @@ func (t *tracking) subscribe(conn net.Conn, r *bufio.Reader) error {
 	if err := conn.SetDeadline(time.Now().Add(dialTimeout)); err != nil {
 		return err
 	}
-	hello := []string{"HELLO", "3"}
-	if o := t.redis.connector; o.Password != "" {
-		hello = append(hello, "AUTH", orDefault(o.Username, "default"), o.Password)
+	who, err := t.redis.connector.identify(func(args ...string) (string, error) { return exchange(conn, r, args...) })
+	if err != nil {
+		return err
 	}
+	t.mu.Lock()
+	elsewhere := t.server != "" && who.identity != t.server
+	t.mu.Unlock()
+	if elsewhere {
+		return errors.New("the address leads to another server than reads go to")
+	}
+	hello := []string{"HELLO", "3"}
 	track := []string{"CLIENT", "TRACKING", "ON", "BCAST"}
 	for f := range t.near {
 		track = append(track, "PREFIX", f.Prefix)
