@@ -2,6 +2,7 @@ package instrumented
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -123,5 +124,48 @@ func TestReservedKeyIsNotStoredAfterAnInvalidation(t *testing.T) {
 	}
 	if server.Exists("user:profile:user_1") {
 		t.Error("the invalidated key holds a value")
+	}
+}
+
+func TestBatchOverSeveralFamilies(t *testing.T) {
+	c, _ := openEmbedded(t, Options{Budget: time.Minute, Freshness: -1})
+	var trips roundTrips
+	c.redis.AddHook(&trips)
+	profiles, lists := For[profile](c, families.UserProfile), For[int](c, families.ConversationList)
+	broken := errors.New("the lists cannot be read")
+	ask := func(loadLists func(context.Context, []string) (map[string]int, error)) (*Values[profile], *Values[int]) {
+		b := c.NewBatch()
+		p, err := profiles.Ask(b, []string{"user_1", "user_2"}, func(_ context.Context, missing []string) (map[string]profile, error) {
+			found := make(map[string]profile)
+			for _, id := range missing {
+				found[id] = profile{Name: id}
+			}
+			return found, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := lists.Ask(b, []string{"user_1"}, loadLists)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Do(t.Context())
+		return p, l
+	}
+	// One family fails: the other is there, and kept.
+	p, l := ask(func(context.Context, []string) (map[string]int, error) { return nil, broken })
+	if p.Err() != nil || len(p.Found()) != 2 || !errors.Is(l.Err(), broken) {
+		t.Errorf("profiles %v, %v; lists %v", p.Found(), p.Err(), l.Err())
+	}
+	p, l = ask(func(context.Context, []string) (map[string]int, error) { return map[string]int{"user_1": 7}, nil })
+	if len(p.Found()) != 2 || l.Found()["user_1"] != 7 || l.Err() != nil {
+		t.Errorf("profiles %v; lists %v, %v", p.Found(), l.Found(), l.Err())
+	}
+	trips.Store(0)
+	if p, l = ask(nil); len(p.Found()) != 2 || l.Found()["user_1"] != 7 || trips.Load() != 1 {
+		t.Errorf("profiles %v, lists %v in %d round trips, want all in one", p.Found(), l.Found(), trips.Load())
+	}
+	if s := c.Stats().Families; s["user_profile"].Lookups[Hit] != 4 || s["conversation_list"].Lookups[Hit] != 1 || s["conversation_list"].Lookups[Miss] != 2 {
+		t.Errorf("lookups are %v and %v", s["user_profile"].Lookups, s["conversation_list"].Lookups)
 	}
 }
