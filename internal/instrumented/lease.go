@@ -83,6 +83,45 @@ func (c *Cache) fill(ctx context.Context, v *view, e entry) (outcome string, err
 	return outcome, err
 }
 
+// fillMany stores entries in one round trip and returns what became of each.
+// One that fails does not fail the others.
+func (c *Cache) fillMany(ctx context.Context, entries []entry) []string {
+	if len(entries) == 0 {
+		return nil
+	}
+	// The leases are taken: a caller that left must not leave them behind.
+	ctx = context.WithoutCancel(ctx)
+	start := time.Now()
+	v := c.view(entries[0].key.Family())
+	spanned, end := c.span(ctx, v, spanEVAL)
+	var done []bool
+	var errs []error
+	err := c.step(spanned, func(ctx context.Context) error {
+		done, errs = c.redis.fillMany(ctx, entries)
+		for _, err := range errs {
+			if err != nil && !answered(err) {
+				return err
+			}
+		}
+		return nil
+	})
+	end(err)
+	outcomes := make([]string, len(entries))
+	worst := resultOK
+	for i, e := range entries {
+		entryErr := err
+		if errs != nil {
+			entryErr = errs[i]
+		}
+		outcomes[i] = c.accountForFill(spanned, c.view(e.key.Family()), e, done != nil && done[i], entryErr)
+		if outcomes[i] == fillFailed {
+			worst = Error
+		}
+	}
+	v.operation(spanned, opBatchSet, worst, time.Since(start))
+	return outcomes
+}
+
 // accountForFill counts and remembers what became of one entry.
 func (c *Cache) accountForFill(ctx context.Context, v *view, e entry, done bool, err error) (outcome string) {
 	switch {
