@@ -33,12 +33,12 @@ func openReal(t *testing.T, ro RedisOptions, o Options) *Cache {
 }
 
 // eventually polls until the condition holds, for at most ten seconds.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
+func eventually(tb testing.TB, what string, holds func() bool) {
+	tb.Helper()
 	deadline := time.Now().Add(10 * time.Second)
 	for !holds() {
 		if time.Now().After(deadline) {
-			t.Fatalf("still not so after ten seconds: %s", what)
+			tb.Fatalf("still not so after ten seconds: %s", what)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

@@ -208,7 +208,7 @@ func staleRun(tb testing.TB, writes int64, every time.Duration) *staleness {
 		processes = append(processes, &ours{db, c, For[int64](c, families.UserProfile), ledger})
 	}
 	for _, c := range all {
-		eventuallyTB(tb, "hits are trusted at the start", c.trust.trusted)
+		eventually(tb, "hits are trusted at the start", c.trust.trusted)
 	}
 	s := contend(tb, db, processes, writes, func(ctx context.Context) {
 		tick := time.NewTicker(every)
@@ -235,22 +235,12 @@ func staleRun(tb testing.TB, writes int64, every time.Duration) *staleness {
 		}
 	})
 	for _, c := range all {
-		eventuallyTB(tb, "nothing is pending and hits are trusted", func() bool {
+		eventually(tb, "nothing is pending and hits are trusted", func() bool {
 			return c.drops.waiting.Load() == 0 && c.trust.trusted() && c.Available()
 		})
 	}
 	s.leftBehind(tb, db, processes[1])
 	return s
-}
-
-func eventuallyTB(tb testing.TB, what string, holds func() bool) {
-	tb.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !holds(); {
-		if time.Now().After(deadline) {
-			tb.Fatalf("still not so after 20 seconds: %s", what)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
 }
 
 func TestNobodyReadsWhatWasInvalidatedBefore(t *testing.T) {
